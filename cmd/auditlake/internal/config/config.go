@@ -1,0 +1,204 @@
+// Package config reads auditlake's one configuration file. docs/config.md is its
+// reference for people; a test holds the two together.
+package config
+
+import (
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Config is one configuration file with every default filled in. Paths in it are
+// absolute: a relative path is relative to the folder of the file that says it.
+type Config struct {
+	Kafka     Kafka            `yaml:"kafka"`
+	Catalog   Catalog          `yaml:"catalog"`
+	Warehouse string           `yaml:"warehouse"`
+	S3        S3               `yaml:"s3"`
+	Tables    map[string]Table `yaml:"tables"`
+	Sink      Sink             `yaml:"sink"`
+	SQL       SQL              `yaml:"sql"`
+	Log       Log              `yaml:"log"`
+
+	// Path is the file this was read from, as the user named it.
+	Path string `yaml:"-"`
+
+	where map[string]position // of each key that the file has, by its dotted name
+}
+
+// Kafka says where events come from.
+type Kafka struct {
+	Brokers        []string `yaml:"brokers"`
+	Topics         []string `yaml:"topics"`
+	Group          string   `yaml:"group"`
+	Start          string   `yaml:"start"`
+	Isolation      string   `yaml:"isolation"`
+	ClientID       string   `yaml:"client_id"`
+	SessionTimeout Duration `yaml:"session_timeout"`
+	DialTimeout    Duration `yaml:"dial_timeout"`
+	TLS            TLS      `yaml:"tls"`
+	SASL           SASL     `yaml:"sasl"`
+}
+
+// TLS encrypts the connection to the brokers.
+type TLS struct {
+	Enabled  bool   `yaml:"enabled"`
+	CAFile   string `yaml:"ca_file"`
+	CertFile string `yaml:"cert_file"`
+	KeyFile  string `yaml:"key_file"`
+}
+
+// SASL logs in to the brokers. An empty mechanism is none.
+type SASL struct {
+	Mechanism string `yaml:"mechanism"`
+	Username  string `yaml:"username"`
+	Password  Secret `yaml:"password"`
+}
+
+// Catalog says which Iceberg catalog knows the tables.
+type Catalog struct {
+	Type      string `yaml:"type"`
+	URI       string `yaml:"uri"`
+	Name      string `yaml:"name"`
+	Namespace string `yaml:"namespace"`
+}
+
+// S3 is needed where the warehouse is on S3 and the AWS defaults do not do.
+type S3 struct {
+	Endpoint        string `yaml:"endpoint"`
+	Region          string `yaml:"region"`
+	PathStyle       bool   `yaml:"path_style"`
+	AccessKeyID     string `yaml:"access_key_id"`
+	SecretAccessKey Secret `yaml:"secret_access_key"`
+}
+
+// Table says how a table is made; it means nothing for a table that exists.
+type Table struct {
+	PartitionBy []string `yaml:"partition_by"`
+}
+
+// Sink tunes the way from Kafka to the tables.
+type Sink struct {
+	TargetLag        Duration `yaml:"target_lag"`
+	TargetFileSize   Size     `yaml:"target_file_size"`
+	Memory           Size     `yaml:"memory"`
+	MaxBatchRows     int64    `yaml:"max_batch_rows"`
+	ShutdownTimeout  Duration `yaml:"shutdown_timeout"`
+	MaxEventBytes    Size     `yaml:"max_event_bytes"`
+	MaxEventAge      Duration `yaml:"max_event_age"`
+	MaxClockSkew     Duration `yaml:"max_clock_skew"`
+	CompressionLevel int64    `yaml:"compression_level"`
+	Workers          int64    `yaml:"workers"`
+}
+
+// SQL bounds what one query may take.
+type SQL struct {
+	MemoryLimit Size     `yaml:"memory_limit"`
+	Threads     int64    `yaml:"threads"`
+	Timeout     Duration `yaml:"timeout"`
+	CacheDir    string   `yaml:"cache_dir"`
+	CacheSize   Size     `yaml:"cache_size"`
+	MaxRows     int64    `yaml:"max_rows"`
+}
+
+// Log says what is written to stderr.
+type Log struct {
+	Level  string `yaml:"level"`
+	Format string `yaml:"format"`
+}
+
+const (
+	day = Duration(24 * time.Hour)
+	mib = Size(1 << 20)
+)
+
+// Default returns the configuration of an empty file.
+func Default() *Config {
+	return &Config{
+		Kafka: Kafka{
+			Group: "auditlake", Start: "earliest", Isolation: "read_committed", ClientID: "auditlake",
+			SessionTimeout: Duration(45 * time.Second), DialTimeout: Duration(10 * time.Second),
+		},
+		Catalog: Catalog{Type: "sqlite", Name: "auditlake", Namespace: "audit"},
+		S3:      S3{Region: "us-east-1"},
+		Sink: Sink{
+			TargetLag: Duration(time.Minute), TargetFileSize: 128 * mib, Memory: 256 * mib, MaxBatchRows: 2_000_000,
+			ShutdownTimeout: Duration(30 * time.Second), MaxEventBytes: 16 * mib, MaxEventAge: 1825 * day,
+			MaxClockSkew: day, CompressionLevel: 1, Workers: 1,
+		},
+		SQL: SQL{
+			MemoryLimit: 1024 * mib, Timeout: Duration(5 * time.Minute), CacheDir: defaultCacheDir(),
+			CacheSize: 10 * 1024 * mib, MaxRows: 1000,
+		},
+		Log:   Log{Level: "info", Format: "text"},
+		where: map[string]position{},
+	}
+}
+
+func defaultCacheDir() string {
+	if dir, err := os.UserCacheDir(); err == nil {
+		return filepath.Join(dir, "auditlake")
+	}
+	return filepath.Join(os.TempDir(), "auditlake-cache")
+}
+
+// Resolve says which file is read: the one asked for, else $AUDITLAKE_CONFIG,
+// else ./auditlake.yaml.
+func Resolve(flag string, getenv func(string) (string, bool)) string {
+	if flag != "" {
+		return flag
+	}
+	if path, ok := getenv("AUDITLAKE_CONFIG"); ok && path != "" {
+		return path
+	}
+	return "auditlake.yaml"
+}
+
+// Load reads and checks the file at path. getenv serves ${NAME} in its values.
+// Whatever the user has to mend is an [*Error].
+func Load(path string, getenv func(string) (string, bool)) (*Config, error) {
+	text, err := os.ReadFile(path)
+	if os.IsNotExist(err) {
+		return nil, &Error{File: path, Text: "no such configuration file",
+			Hint: "write one (docs/config.md has the smallest), or name it by -c FILE or $AUDITLAKE_CONFIG; `auditlake quickstart` makes one to try"}
+	}
+	if err != nil {
+		return nil, &Error{File: path, Text: plainPathError(err), Hint: "name a readable file by -c FILE"}
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(path, filepath.Dir(abs), text, getenv)
+}
+
+// Parse is [Load] of a text; base is the folder that relative paths start from.
+func Parse(path, base string, text []byte, getenv func(string) (string, bool)) (*Config, error) {
+	c := Default()
+	c.Path = path
+	d := decoder{file: path, getenv: getenv, where: c.where}
+	if err := d.decode(text, c); err != nil {
+		return nil, err
+	}
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	c.resolvePaths(base)
+	return c, nil
+}
+
+func (c *Config) resolvePaths(base string) {
+	for _, p := range []*string{&c.Warehouse, &c.Catalog.URI, &c.SQL.CacheDir, &c.Kafka.TLS.CAFile, &c.Kafka.TLS.CertFile, &c.Kafka.TLS.KeyFile} {
+		if *p == "" || filepath.IsAbs(*p) || isURL(*p) {
+			continue
+		}
+		*p = filepath.Join(base, *p)
+	}
+}
+
+func isURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && len(u.Scheme) > 1 && strings.HasPrefix(s, u.Scheme+":")
+}

@@ -1,0 +1,203 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/auditlake/auditlake/cmd/auditlake/internal/ui"
+)
+
+// validate checks what every command needs. [Config.RequireKafka] checks the rest.
+func (c *Config) validate() error {
+	for _, check := range []func() error{c.checkWords, c.checkCatalog, c.checkKafka, c.checkSink, c.checkSQL} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// RequireKafka checks what commands that talk to Kafka need besides: an analyst's
+// configuration may do without it.
+func (c *Config) RequireKafka() error {
+	if len(c.Kafka.Brokers) == 0 {
+		return c.fault("kafka.brokers", "is missing", `name the brokers, such as ["127.0.0.1:9092"]`)
+	}
+	if len(c.Kafka.Topics) == 0 {
+		return c.fault("kafka.topics", "is missing", "name the topics, such as [agent-events]")
+	}
+	return nil
+}
+
+func (c *Config) checkWords() error {
+	for _, w := range []struct {
+		key, value string
+		of         []string
+	}{
+		{"kafka.start", c.Kafka.Start, []string{"earliest", "latest"}},
+		{"kafka.isolation", c.Kafka.Isolation, []string{"read_committed", "read_uncommitted"}},
+		{"kafka.sasl.mechanism", c.Kafka.SASL.Mechanism, []string{"", "plain", "scram-sha-256", "scram-sha-512"}},
+		{"catalog.type", c.Catalog.Type, []string{"sqlite", "postgres", "rest", "glue"}},
+		{"log.level", c.Log.Level, []string{"debug", "info", "warn", "error"}},
+		{"log.format", c.Log.Format, []string{"text", "json"}},
+	} {
+		if slices.Contains(w.of, w.value) {
+			continue
+		}
+		words := slices.DeleteFunc(slices.Clone(w.of), func(s string) bool { return s == "" })
+		hint := "it is one of " + strings.Join(words, ", ")
+		if near := ui.Closest(w.value, words); near != "" {
+			hint = fmt.Sprintf("did you mean %q?", near)
+		}
+		return c.fault(w.key, fmt.Sprintf("%q is not known", w.value), hint)
+	}
+	return nil
+}
+
+func (c *Config) checkCatalog() error {
+	if c.Catalog.Type != "sqlite" {
+		return c.fault("catalog.type", fmt.Sprintf("this release cannot open a %s catalog", c.Catalog.Type), "use sqlite")
+	}
+	if c.Catalog.URI == "" {
+		return c.fault("catalog.uri", "is missing", "name the catalog's file, such as ./lake/catalog.db")
+	}
+	if isURL(c.Catalog.URI) {
+		return c.fault("catalog.uri", fmt.Sprintf("%q is a URL", c.Catalog.URI), "a sqlite catalog is a plain file, such as ./lake/catalog.db")
+	}
+	if c.Catalog.Name == "" || c.Catalog.Namespace == "" {
+		return c.fault("catalog", "name and namespace must not be empty", "remove the key to take the default")
+	}
+	if c.Warehouse == "" {
+		return c.fault("warehouse", "is missing", "name a folder such as ./lake/warehouse, or s3://bucket/prefix")
+	}
+	if isURL(c.Warehouse) {
+		u, err := url.Parse(c.Warehouse)
+		if err != nil || (u.Scheme != "file" && u.Scheme != "s3") {
+			return c.fault("warehouse", fmt.Sprintf("cannot write to %q", c.Warehouse), "it is a folder, file:///folder or s3://bucket/prefix")
+		}
+		if u.Scheme == "s3" && u.Host == "" {
+			return c.fault("warehouse", fmt.Sprintf("%q has no bucket", c.Warehouse), "write s3://bucket/prefix")
+		}
+	}
+	if (c.S3.AccessKeyID == "") != !c.S3.SecretAccessKey.IsSet() {
+		return c.fault("s3", "access_key_id and secret_access_key belong together", "give both, or neither to take the AWS defaults")
+	}
+	if u, err := url.Parse(c.S3.Endpoint); c.S3.Endpoint != "" && (err != nil || u.Host == "" || !strings.HasPrefix(u.Scheme, "http")) {
+		return c.fault("s3.endpoint", fmt.Sprintf("%q is no URL", c.S3.Endpoint), "write it as http://host:port or https://host")
+	}
+	return nil
+}
+
+func (c *Config) checkKafka() error {
+	for i, b := range c.Kafka.Brokers {
+		host, port, err := net.SplitHostPort(b)
+		n, portErr := strconv.Atoi(port)
+		if err != nil || host == "" || portErr != nil || n < 1 || n > 65535 {
+			return c.fault(fmt.Sprintf("kafka.brokers[%d]", i), fmt.Sprintf("%q is no host:port", b), "write it as 127.0.0.1:9092")
+		}
+	}
+	for i, t := range c.Kafka.Topics {
+		if t == "" || slices.Contains(c.Kafka.Topics[:i], t) {
+			return c.fault(fmt.Sprintf("kafka.topics[%d]", i), fmt.Sprintf("%q is empty or stands twice", t), "name each topic once")
+		}
+	}
+	if c.Kafka.Group == "" {
+		return c.fault("kafka.group", "must not be empty", "remove the key to take the default")
+	}
+	if s := c.Kafka.SASL; s.Mechanism != "" && (s.Username == "" || !s.Password.IsSet()) {
+		return c.fault("kafka.sasl", "username or password is missing", "give both, the password best as ${NAME}")
+	}
+	if t := c.Kafka.TLS; (t.CertFile == "") != (t.KeyFile == "") {
+		return c.fault("kafka.tls", "cert_file and key_file belong together", "give both or neither")
+	}
+	return c.atLeast(
+		bound{"kafka.session_timeout", int64(c.Kafka.SessionTimeout), int64(Duration(6e9)), "6s"},
+		bound{"kafka.dial_timeout", int64(c.Kafka.DialTimeout), 1e6, "1ms"},
+	)
+}
+
+func (c *Config) checkSink() error {
+	s := c.Sink
+	if err := c.atLeast(
+		bound{"sink.target_lag", int64(s.TargetLag), 1e8, "100ms"},
+		bound{"sink.target_file_size", s.TargetFileSize.Bytes(), int64(mib), "1MiB"},
+		bound{"sink.memory", s.Memory.Bytes(), 64 * int64(mib), "64MiB"},
+		bound{"sink.max_batch_rows", s.MaxBatchRows, 1, "1"},
+		bound{"sink.shutdown_timeout", int64(s.ShutdownTimeout), 1e9, "1s"},
+		bound{"sink.max_event_bytes", s.MaxEventBytes.Bytes(), 1024, "1KiB"},
+		bound{"sink.max_event_age", int64(s.MaxEventAge), 1e9, "1s"},
+		bound{"sink.max_clock_skew", int64(s.MaxClockSkew), 0, "0s"},
+		bound{"sink.compression_level", s.CompressionLevel, 1, "1"},
+		bound{"sink.workers", s.Workers, 1, "1"},
+	); err != nil {
+		return err
+	}
+	if s.CompressionLevel > 22 {
+		return c.fault("sink.compression_level", fmt.Sprintf("%d is too high", s.CompressionLevel), "zstd has the levels 1 to 22")
+	}
+	if 4*s.MaxEventBytes > s.Memory {
+		return c.fault("sink.memory", fmt.Sprintf("%s cannot hold four events of sink.max_event_bytes (%s)", s.Memory, s.MaxEventBytes),
+			"raise the one or lower the other")
+	}
+	return nil
+}
+
+func (c *Config) checkSQL() error {
+	return c.atLeast(
+		bound{"sql.memory_limit", c.SQL.MemoryLimit.Bytes(), 32 * int64(mib), "32MiB"},
+		bound{"sql.threads", c.SQL.Threads, 0, "0 (all cores)"},
+		bound{"sql.timeout", int64(c.SQL.Timeout), 1e6, "1ms"},
+		bound{"sql.cache_size", c.SQL.CacheSize.Bytes(), 0, "0B"},
+		bound{"sql.max_rows", c.SQL.MaxRows, 1, "1"},
+	)
+}
+
+// bound is the least value of a key, and the same for people.
+type bound struct {
+	key        string
+	value, min int64
+	text       string
+}
+
+func (c *Config) atLeast(bounds ...bound) error {
+	for _, b := range bounds {
+		if b.value < b.min {
+			return c.fault(b.key, "is too small", "give at least "+b.text)
+		}
+	}
+	return nil
+}
+
+// fault blames the key, at its place or at that of the nearest section around it.
+func (c *Config) fault(key, text, hint string) error {
+	e := &Error{File: c.Path, Text: key + ": " + text, Hint: hint}
+	if text == "is missing" {
+		e.Text = key + " is missing"
+	}
+	for at := key; at != ""; {
+		if p, ok := c.where[at]; ok {
+			e.Line, e.Col = p.line, p.col
+			break
+		}
+		i := strings.LastIndexAny(at, ".[")
+		if i < 0 {
+			break
+		}
+		at = at[:i]
+	}
+	return e
+}
+
+func plainPathError(err error) string {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return "cannot read it: " + pe.Err.Error()
+	}
+	return err.Error()
+}
