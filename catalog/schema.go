@@ -207,3 +207,23 @@ func freshSchema(fields ...iceberg.NestedField) *iceberg.Schema {
 	}
 	return iceberg.NewSchema(0, fields...)
 }
+
+// definition finds a table this release knows.
+func definition(name string) (Definition, bool) {
+	for _, d := range Definitions() {
+		if d.Name == name {
+			return d, true
+		}
+	}
+	return Definition{}, false
+}
+
+func (t *Table) missingColumns(def Definition) []iceberg.NestedField {
+	var out []iceberg.NestedField
+	for _, f := range def.Schema.Fields() {
+		if _, ok := t.ice.Schema().FindFieldByName(f.Name); !ok {
+			out = append(out, f)
+		}
+	}
+	return out
+}

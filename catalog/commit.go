@@ -1,0 +1,259 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/table"
+)
+
+// DataFile is a written data file that no snapshot refers to yet.
+type DataFile struct {
+	ice  iceberg.DataFile
+	Rows int64
+	Size int64 // bytes
+	URI  string
+}
+
+// Batch is what one snapshot commit adds to one table: files, and the ranges of
+// offsets they account for.
+type Batch struct {
+	ID      string // commit id, unique per batch, the same on every attempt
+	Files   []DataFile
+	Ranges  []Range // at most one per topic partition
+	Version string  // version of the writer, for the snapshot summary
+
+	// OnRetry, when set, hears of every attempt that did not succeed.
+	OnRetry func(attempt int, err error)
+}
+
+// Landed describes a snapshot commit that is in the table.
+type Landed struct {
+	SnapshotID int64
+	Attempts   int
+	// Late is set when an earlier attempt had landed though its answer was an
+	// error or never came.
+	Late bool
+}
+
+// FencedError says that a table is not where the batch starts: another owner of
+// a topic partition got there first. The batch must be dropped; whoever still
+// owns the topic partition starts again from the table.
+type FencedError struct {
+	Table      string
+	Partition  TopicPartition
+	Start, End int64 // of the batch
+	Committed  int64 // the table's offset
+	// Deletable tells that no attempt of this batch can have landed or land
+	// later, so its files may be deleted.
+	Deletable bool
+}
+
+func (e *FencedError) Error() string {
+	return fmt.Sprintf("%s: batch [%d, %d) of %s is fenced: the table is at offset %d, another sink took over",
+		e.Table, e.Start, e.End, e.Partition, e.Committed)
+}
+
+// ConflictError says that other writers were faster on every attempt. Nothing
+// landed.
+type ConflictError struct {
+	Table    string
+	Attempts int
+	Err      error
+}
+
+func (e *ConflictError) Error() string {
+	return fmt.Sprintf("%s: snapshot commit lost %d races against other writers: %v", e.Table, e.Attempts, e.Err)
+}
+
+// Unwrap returns the last conflict.
+func (e *ConflictError) Unwrap() error { return e.Err }
+
+// NotLandedError says that no attempt got as far as a snapshot commit: the
+// catalog or the object store could not be used. Nothing landed.
+type NotLandedError struct {
+	Table    string
+	Attempts int
+	Err      error
+}
+
+func (e *NotLandedError) Error() string {
+	return fmt.Sprintf("%s: no snapshot commit in %d attempts: %v", e.Table, e.Attempts, e.Err)
+}
+
+// Unwrap returns the last error.
+func (e *NotLandedError) Unwrap() error { return e.Err }
+
+// UnknownError says that the catalog never gave an answer to rely on: the
+// snapshot commit may have landed or may yet. The files must be kept; the next
+// start reads the truth from the table.
+type UnknownError struct {
+	Table    string
+	Attempts int
+	Err      error
+}
+
+func (e *UnknownError) Error() string {
+	return fmt.Sprintf("%s: outcome of the snapshot commit is unknown after %d attempts: %v", e.Table, e.Attempts, e.Err)
+}
+
+// Unwrap returns the last error.
+func (e *UnknownError) Unwrap() error { return e.Err }
+
+// Waits between attempts of a snapshot commit: exponential with full jitter,
+// so that many writers on one table spread out.
+const (
+	commitMinWait = 20 * time.Millisecond
+	commitMaxWait = 5 * time.Second
+)
+
+// CommitBatch lands a batch once, or not at all. It retries until ctx is done;
+// every attempt starts by reading the table again, so an attempt whose answer
+// was lost is recognised. The result is one of: nil (landed), *FencedError,
+// *ConflictError, *NotLandedError, *UnknownError, or a *ConfigError for a table
+// that is gone.
+//
+// A batch without files still makes a snapshot (an empty append): offsets only
+// ever move together with the table's head.
+func (c *Catalog) CommitBatch(ctx context.Context, name string, b Batch) (Landed, error) {
+	var last error
+	unknown := false // an attempt without a definite answer was made
+	for attempt := 1; ; attempt++ {
+		landed, outcome, err := c.attempt(ctx, name, b)
+		switch outcome {
+		case outcomeLanded:
+			landed.Attempts = attempt
+			return landed, nil
+		case outcomeRefused:
+			var fenced *FencedError
+			if errors.As(err, &fenced) {
+				fenced.Deletable = !unknown
+			}
+			return Landed{}, err
+		case outcomeUnknown:
+			unknown = true
+		}
+		if ctx.Err() == nil || last == nil {
+			last = err // keep what went wrong before the deadline
+		}
+		if b.OnRetry != nil {
+			b.OnRetry(attempt, err)
+		}
+		wait := min(commitMinWait<<min(attempt-1, 20), commitMaxWait)
+		select {
+		case <-ctx.Done():
+			switch {
+			case unknown:
+				return Landed{}, &UnknownError{name, attempt, last}
+			case isConflict(last):
+				return Landed{}, &ConflictError{name, attempt, last}
+			default:
+				return Landed{}, &NotLandedError{name, attempt, last}
+			}
+		case <-time.After(rand.N(wait)):
+		}
+	}
+}
+
+type outcome int
+
+const (
+	outcomeLanded  outcome = iota
+	outcomeRefused         // definite: this batch will never land
+	outcomeRetry           // definite: this attempt did not land
+	outcomeUnknown         // this attempt may have landed
+)
+
+// attempt reads the table, judges the batch against it and sends one commit.
+func (c *Catalog) attempt(ctx context.Context, name string, b Batch) (Landed, outcome, error) {
+	t, err := c.Load(ctx, name)
+	if err != nil {
+		var cfg *ConfigError
+		if errors.As(err, &cfg) {
+			return Landed{}, outcomeRefused, err
+		}
+		return Landed{}, outcomeRetry, err
+	}
+	have, err := t.Offsets()
+	if err != nil {
+		return Landed{}, outcomeRefused, err
+	}
+	if id, ok := t.commitSnapshot(b.ID); ok {
+		return Landed{SnapshotID: id, Late: true}, outcomeLanded, nil
+	}
+	for _, r := range b.Ranges {
+		if o, ok := have[r.TopicPartition]; ok && o.Next != r.Start {
+			return Landed{}, outcomeRefused, &FencedError{
+				Table: name, Partition: r.TopicPartition, Start: r.Start, End: r.End, Committed: o.Next}
+		}
+	}
+	tx, err := t.stage(ctx, b, have)
+	if err != nil {
+		return Landed{}, outcomeRetry, err
+	}
+	var done *table.Table
+	land := func() error {
+		done, err = tx.Commit(ctx)
+		return err
+	}
+	if c.cfg.Intercept != nil {
+		err = c.cfg.Intercept(name, land)
+	} else {
+		err = land()
+	}
+	switch {
+	case err == nil:
+		return Landed{SnapshotID: done.CurrentSnapshot().SnapshotID}, outcomeLanded, nil
+	case isConflict(err):
+		return Landed{}, outcomeRetry, err
+	default:
+		return Landed{}, outcomeUnknown, err
+	}
+}
+
+// stage builds the transaction: head pinned, files added, offsets set, at once.
+func (t *Table) stage(ctx context.Context, b Batch, have Offsets) (*table.Transaction, error) {
+	tx := t.ice.NewTransaction()
+	if err := tx.AssertRefSnapshotID(""); err != nil {
+		return nil, err
+	}
+	summary := iceberg.Properties{
+		summaryCommitID: b.ID,
+		summaryRanges:   encodeRanges(b.Ranges),
+		summaryVersion:  b.Version,
+	}
+	if len(b.Files) == 0 {
+		if err := tx.AddFiles(ctx, nil, summary, false); err != nil {
+			return nil, err
+		}
+	} else {
+		files := make([]iceberg.DataFile, len(b.Files))
+		for i, f := range b.Files {
+			files[i] = f.ice
+		}
+		err := tx.AddDataFiles(ctx, files, summary, table.WithoutDuplicateCheck(), table.WithoutAutoNameMapping())
+		if err != nil {
+			return nil, err
+		}
+	}
+	props := offsetProperties(have, b.Ranges)
+	// Retries live in CommitBatch alone: a library that replays a stale append
+	// onto a new head would defeat the check of the offsets.
+	maps.Copy(props, iceberg.Properties{"commit.retry.num-retries": "0"})
+	if err := tx.SetProperties(props); err != nil {
+		return nil, err
+	}
+	return tx, nil
+}
+
+// isConflict reports a definite "not landed": the catalog refused the commit's
+// requirements. iceberg-go's SQL catalog says so in text only.
+func isConflict(err error) bool {
+	return errors.Is(err, table.ErrCommitFailed) || strings.Contains(strings.ToLower(err.Error()), "requirement failed")
+}

@@ -1,0 +1,175 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/apache/iceberg-go"
+	icecat "github.com/apache/iceberg-go/catalog"
+
+	"github.com/auditlake/auditlake/storage"
+)
+
+// InitOptions choose how Init makes tables.
+type InitOptions struct {
+	// PartitionBy overrides a table's default partition spec, by table name; see
+	// ParsePartitionBy. It is used only where the table is made.
+	PartitionBy map[string][]string
+	// Repair makes tables that are missing although others already hold rows.
+	Repair bool
+}
+
+// InitReport says what Init found and made, full names in order.
+type InitReport struct {
+	Namespace        string   `json:"namespace"`
+	NamespaceCreated bool     `json:"namespace_created"`
+	Created          []string `json:"created"`
+	Existed          []string `json:"existed"`
+}
+
+// Init makes the namespace and every table that is not there. It changes
+// nothing that is there, and refuses states it cannot tell to be safe: tables
+// that somebody else made, a table missing beside others that hold rows, data
+// files under a table that the catalog does not know.
+func (c *Catalog) Init(ctx context.Context, opts InitOptions) (*InitReport, error) {
+	report := &InitReport{Namespace: c.cfg.Namespace, Created: []string{}, Existed: []string{}}
+	missing, withRows, err := c.survey(ctx, report)
+	if err != nil {
+		return nil, err
+	}
+	if len(missing) > 0 && withRows != "" && !opts.Repair {
+		return nil, &ConfigError{Text: fmt.Sprintf(
+			"table %s.%s is missing although %s holds rows: restore it, or make it empty with `auditlake init --repair`",
+			c.cfg.Namespace, missing[0].Name, withRows)}
+	}
+	for _, def := range missing {
+		if err := c.refuseStrayFiles(ctx, def.Name); err != nil {
+			return nil, err
+		}
+	}
+	ns := strings.Split(c.cfg.Namespace, ".")
+	switch err := c.ice.CreateNamespace(ctx, ns, nil); {
+	case err == nil:
+		report.NamespaceCreated = true
+	case !errors.Is(err, icecat.ErrNamespaceAlreadyExists):
+		return nil, fmt.Errorf("create namespace %s: %w", c.cfg.Namespace, err)
+	}
+	for _, def := range missing {
+		if err := c.create(ctx, def, opts.PartitionBy[def.Name]); err != nil {
+			return nil, err
+		}
+		report.Created = append(report.Created, c.cfg.Namespace+"."+def.Name)
+	}
+	return report, nil
+}
+
+// survey lists which tables are missing and names one that holds rows.
+func (c *Catalog) survey(ctx context.Context, report *InitReport) (missing []Definition, withRows string, err error) {
+	for _, def := range Definitions() {
+		full := c.cfg.Namespace + "." + def.Name
+		t, err := c.Load(ctx, def.Name)
+		switch {
+		case errors.Is(err, ErrNotInitialized):
+			missing = append(missing, def)
+			continue
+		case errors.Is(err, fs.ErrNotExist):
+			return nil, "", &ConfigError{Text: fmt.Sprintf(
+				"the catalog knows table %s but its metadata file is gone: restore the warehouse, or start over with another catalog.uri and warehouse", full), Err: err}
+		case err != nil:
+			return nil, "", err
+		}
+		report.Existed = append(report.Existed, full)
+		if snap, ok, err := t.Current(); err != nil {
+			return nil, "", err
+		} else if ok && snap.TotalRows > 0 {
+			withRows = full
+		}
+	}
+	return missing, withRows, nil
+}
+
+var errFound = errors.New("found")
+
+// refuseStrayFiles refuses to make a table over the data files of another one.
+func (c *Catalog) refuseStrayFiles(ctx context.Context, name string) error {
+	location := c.tableLocation(name)
+	io, err := storage.New(ctx, location, c.cfg.Storage)
+	if err != nil {
+		return err
+	}
+	err = io.WalkDir(location+"/data", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if !d.IsDir() && strings.HasSuffix(path, ".parquet") {
+			return errFound
+		}
+		return nil
+	})
+	switch {
+	case errors.Is(err, errFound):
+		return &ConfigError{Text: fmt.Sprintf(
+			"%s holds data files of a table that this catalog does not know: restore its catalog, or use another warehouse or catalog.namespace", location)}
+	case err == nil || errors.Is(err, fs.ErrNotExist):
+		return nil
+	}
+	return &ConfigError{Text: fmt.Sprintf("warehouse %s cannot be read: check warehouse and its permissions", c.cfg.Warehouse), Err: err}
+}
+
+func (c *Catalog) tableLocation(name string) string {
+	return strings.TrimSuffix(c.cfg.Warehouse, "/") + "/" + strings.ReplaceAll(c.cfg.Namespace, ".", "/") + "/" + name
+}
+
+func (c *Catalog) create(ctx context.Context, def Definition, partitionBy []string) error {
+	if partitionBy == nil {
+		partitionBy = def.PartitionBy
+	}
+	spec, err := ParsePartitionBy(def.Schema, partitionBy)
+	if err != nil {
+		return &ConfigError{Text: fmt.Sprintf("tables.%s.partition_by", def.Name), Err: err}
+	}
+	_, err = c.ice.CreateTable(ctx, c.ident(def.Name), def.Schema,
+		icecat.WithLocation(c.tableLocation(def.Name)),
+		icecat.WithPartitionSpec(spec),
+		icecat.WithProperties(tableProperties(def, spec)))
+	if err != nil {
+		return fmt.Errorf("create table %s.%s (check warehouse %s and its permissions): %w", c.cfg.Namespace, def.Name, c.cfg.Warehouse, err)
+	}
+	return nil
+}
+
+func tableProperties(def Definition, spec *iceberg.PartitionSpec) iceberg.Properties {
+	props := iceberg.Properties{
+		propTable:        def.Name,
+		"format-version": formatVersion,
+		"comment":        def.Doc,
+		// Many small snapshot commits: keep planning and metadata small.
+		"commit.manifest-merge.enabled":              "true",
+		"write.metadata.delete-after-commit.enabled": "true",
+		"write.metadata.previous-versions-max":       "100",
+		// Copy-on-write for whoever deletes, retries only in our own loop.
+		"write.delete.mode":            "copy-on-write",
+		"write.update.mode":            "copy-on-write",
+		"write.merge.mode":             "copy-on-write",
+		"commit.retry.num-retries":     "0",
+		"write.format.default":         "parquet",
+		"write.target-file-size-bytes": "134217728",
+	}
+	// Bounds on long text cost metadata and prune nothing.
+	for _, column := range []string{"payload", "value", "kafka_headers", "kafka_key", "error_text", "detail"} {
+		if _, ok := def.Schema.FindFieldByName(column); ok {
+			props["write.metadata.metrics.column."+column] = "counts"
+		}
+	}
+	// iceberg-go decides what a deletion must rewrite by the bounds of the
+	// partition's source column: they must not be truncated.
+	for _, f := range spec.Fields() {
+		if src, ok := def.Schema.FindFieldByID(f.SourceID()); ok {
+			props["write.metadata.metrics.column."+src.Name] = "full"
+		}
+	}
+	return props
+}

@@ -1,0 +1,100 @@
+package sink
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/auditlake/auditlake/catalog"
+)
+
+// setGoals notes the end of every topic partition as it is now: the last stable
+// offset, or the high watermark when uncommitted records are read.
+func (s *Sink) setGoals(ctx context.Context) error {
+	list := s.admin.ListCommittedOffsets
+	if s.cfg.ReadUncommitted {
+		list = s.admin.ListEndOffsets
+	}
+	ends, err := list(ctx, s.cfg.Topics...)
+	if err != nil {
+		return fmt.Errorf("list the last offsets of %v: %w", s.cfg.Topics, err)
+	}
+	starts, err := s.admin.ListStartOffsets(ctx, s.cfg.Topics...)
+	if err != nil {
+		return fmt.Errorf("list the first offsets of %v: %w", s.cfg.Topics, err)
+	}
+	goals := map[topicPartition]int64{}
+	for topic, ps := range ends {
+		for p, end := range ps {
+			if end.Err != nil {
+				return fmt.Errorf("last offset of %s/%d: %w", topic, p, end.Err)
+			}
+			if start, ok := starts.Lookup(topic, p); ok && start.Offset < end.Offset {
+				goals[topicPartition{topic, p}] = end.Offset
+			}
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.goals = goals
+	return nil
+}
+
+// checkCaughtUp ends the loop once every topic partition has reached its goal:
+// those this sink owns by its own progress, the others by what the table says,
+// since another sink of the group may own them.
+func (s *Sink) checkCaughtUp(ctx context.Context) error {
+	if !s.cfg.UntilCaughtUp {
+		return nil
+	}
+	others := false
+	s.stats.CaughtUp, s.stats.CaughtUpGoal = 0, 0
+	for tp, goal := range s.goals {
+		s.stats.CaughtUpGoal += goal
+		p := s.owned[tp]
+		if p == nil {
+			others = true
+			continue
+		}
+		s.stats.CaughtUp += min(p.next, goal)
+		if p.next < goal {
+			return nil
+		}
+	}
+	if err := s.flushOrDrop(ctx, "caught up"); err != nil || s.rewind {
+		return err
+	}
+	if others {
+		reached, err := s.othersReached(ctx)
+		if err != nil || !reached {
+			return err
+		}
+	}
+	s.report()
+	return errCaughtUp
+}
+
+// othersReached asks the table about the topic partitions this sink does not
+// own, at most once a second.
+func (s *Sink) othersReached(ctx context.Context) (bool, error) {
+	if time.Since(s.askedOthers) < time.Second {
+		return false, nil
+	}
+	s.askedOthers = time.Now()
+	_, offsets, err := s.loadOffsets(ctx, catalog.AgentEvents)
+	if err != nil {
+		return false, err
+	}
+	reached := map[topicPartition]int64{}
+	for id, o := range offsets {
+		if id.ClusterID == s.cluster.id && id.TopicID == s.cluster.topicIDs[id.Topic] {
+			reached[topicPartition{id.Topic, id.Partition}] = o.Next
+		}
+	}
+	for tp, goal := range s.goals {
+		if s.owned[tp] == nil && reached[tp] < goal {
+			return false, nil
+		}
+	}
+	return true, nil
+}

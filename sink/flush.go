@@ -1,0 +1,233 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/auditlake/auditlake/catalog"
+)
+
+func (s *Sink) newBatch(ctx context.Context) (*batch, error) {
+	events, err := s.cat.Load(ctx, catalog.AgentEvents)
+	if err != nil {
+		return nil, err
+	}
+	dead, err := s.cat.Load(ctx, catalog.DeadLetters)
+	if err != nil {
+		return nil, err
+	}
+	id := uuid.NewString()
+	opts := catalog.WriteOptions{CompressionLevel: s.cfg.CompressionLevel}
+	r, err := newRouter(events, id, opts, s.cfg.TargetFileSize)
+	if err != nil {
+		return nil, err
+	}
+	return &batch{
+		id: id, due: time.Now().Add(s.cfg.TargetLag), events: events, router: r,
+		dead: newDeadLetters(dead, id, opts),
+	}, nil
+}
+
+// flush lands the pending batch: data files, dead_letters' snapshot commit,
+// agent_events' snapshot commit, offset commit. After an error nothing of the
+// batch may be assumed to have landed or not: the tables know.
+func (s *Sink) flush(ctx context.Context, why string) error {
+	b := s.batch
+	if b == nil {
+		return nil
+	}
+	if b.failed != nil {
+		return b.failed
+	}
+	began := time.Now()
+	s.step(StepBeforeUpload)
+	files, err := b.router.close(ctx)
+	if err != nil {
+		return err
+	}
+	deadFiles, err := b.dead.close(ctx)
+	if err != nil {
+		return err
+	}
+	s.step(StepAfterUpload)
+	if b.dead.rows > 0 {
+		if _, err := s.land(ctx, catalog.DeadLetters, b, deadFiles, s.deadRanges()); err != nil {
+			return err
+		}
+	}
+	s.step(StepBetweenTables)
+	landed, err := s.land(ctx, catalog.AgentEvents, b, files, s.eventRanges())
+	if err != nil {
+		return err
+	}
+	s.step(StepAfterSnapshotCommit)
+	s.landed(b, append(files, deadFiles...))
+	s.log.Info("snapshot commit", "why", why, "snapshot", landed.SnapshotID, "attempts", landed.Attempts,
+		"rows", b.router.rows, "dead_letters", b.dead.rows, "files", len(files)+len(deadFiles), "took", time.Since(began).Round(time.Millisecond))
+	s.step(StepBeforeOffsetCommit)
+	s.commitOffsets(ctx)
+	return nil
+}
+
+// land makes one table's snapshot commit.
+func (s *Sink) land(ctx context.Context, table string, b *batch, files []catalog.DataFile, ranges []catalog.Range) (catalog.Landed, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CommitTimeout)
+	defer cancel()
+	landed, err := s.cat.CommitBatch(ctx, table, catalog.Batch{
+		ID: b.id, Files: files, Ranges: ranges, Version: s.cfg.Version,
+		OnRetry: func(attempt int, err error) {
+			s.stats.CommitRetries++
+			s.log.Warn("snapshot commit did not succeed, trying again", "table", table, "attempt", attempt, "err", err)
+		},
+	})
+	var fenced *catalog.FencedError
+	if errors.As(err, &fenced) && fenced.Deletable {
+		if err := b.events.DeleteFiles(ctx, files); err != nil {
+			s.log.Warn("data files of a dropped batch are left behind", "err", err)
+		}
+	}
+	return landed, err
+}
+
+// eventRanges are the ranges that agent_events is to account for: every owned
+// topic partition that moved, if only over dead letters or holes.
+func (s *Sink) eventRanges() []catalog.Range {
+	var out []catalog.Range
+	for _, p := range s.owned {
+		if p.next == p.start {
+			continue
+		}
+		out = append(out, catalog.Range{
+			TopicPartition: p.id, Start: p.start, End: p.next, Rows: p.tally.rows,
+			Events: p.tally.events, DeadLetters: p.tally.dead, Holes: p.tally.holes, HolesOmitted: p.tally.holesOmitted,
+		})
+	}
+	return out
+}
+
+// deadRanges are the ranges of dead_letters' snapshot commit. Its offsets say
+// how far its rows are complete; they may be ahead of agent_events' after a
+// crash, never of what this batch has read or an earlier one had.
+func (s *Sink) deadRanges() []catalog.Range {
+	var out []catalog.Range
+	for _, p := range s.owned {
+		if p.tally.deadRows == 0 {
+			continue
+		}
+		start := p.deadNext
+		if start < 0 {
+			start = p.start
+		}
+		out = append(out, catalog.Range{TopicPartition: p.id, Start: start, End: max(start, p.next), Rows: p.tally.deadRows, DeadLetters: p.tally.deadRows})
+	}
+	return out
+}
+
+// landed moves the owned topic partitions on to where the tables now are.
+func (s *Sink) landed(b *batch, files []catalog.DataFile) {
+	for _, p := range s.owned {
+		if p.tally.deadRows > 0 {
+			p.deadNext = max(p.deadNext, p.next)
+		}
+		if p.next >= p.deadNext {
+			p.already = nil
+		}
+		p.start, p.tally = p.next, tally{}
+	}
+	s.stats.Commits++
+	s.stats.CommittedRows += b.router.rows
+	s.stats.CommittedDead += b.dead.rows
+	s.stats.Files += int64(len(files))
+	for _, f := range files {
+		s.stats.FileBytes += f.Size
+	}
+	s.stats.LastCommit = time.Now()
+	s.fencing = 0
+	s.batch = nil
+	b.abort() // releases the builders; every file is closed
+}
+
+// commitOffsets tells the consumer group where the tables are, for lag
+// dashboards. Nothing depends on it.
+func (s *Sink) commitOffsets(ctx context.Context) {
+	offsets := map[string]map[int32]kgo.EpochOffset{}
+	for tp, p := range s.owned {
+		if offsets[tp.topic] == nil {
+			offsets[tp.topic] = map[int32]kgo.EpochOffset{}
+		}
+		offsets[tp.topic][tp.partition] = kgo.EpochOffset{Epoch: -1, Offset: p.start}
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	s.client.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, _ *kmsg.OffsetCommitResponse, err error) {
+		if err != nil {
+			s.log.Warn("offset commit; lag dashboards are behind until the next one", "err", err)
+		}
+	})
+}
+
+// flushOrDrop flushes; when another sink has taken over it drops the batch and
+// has the owned topic partitions read again from where the tables are.
+func (s *Sink) flushOrDrop(ctx context.Context, why string) error {
+	// A stop must not tear a snapshot commit that is under way.
+	flushCtx, cancel := detached(ctx, s.cfg.ShutdownTimeout)
+	defer cancel()
+	err := s.flush(flushCtx, why)
+	var fenced *catalog.FencedError
+	if !errors.As(err, &fenced) {
+		return err
+	}
+	s.stats.Fenced++
+	if s.fencing++; s.fencing > maxFencing {
+		return &Error{Text: fmt.Sprintf("fenced %d times in a row: another sink outside group %s writes the same topics to these tables", s.fencing, s.cfg.Group), Err: err}
+	}
+	s.log.Warn("batch dropped, its topic partitions are read again from where the tables are", "err", err)
+	s.dropLocked()
+	s.rewind = true
+	return nil
+}
+
+// maxFencing is how often a sink gives way in a row before it stops: one that
+// owns its topic partitions by the group is fenced once, at a hand-over.
+const maxFencing = 10
+
+// detached is ctx that ends only some time after ctx does.
+func detached(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+	out, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
+	return out, func() { stop(); cancel() }
+}
+
+func (s *Sink) dropBatch(string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dropLocked()
+}
+
+// dropLocked forgets the pending batch and leaves nothing of its open files.
+func (s *Sink) dropLocked() {
+	if s.batch == nil {
+		return
+	}
+	s.batch.abort()
+	s.batch = nil
+	for _, p := range s.owned {
+		p.next, p.tally = p.start, tally{}
+	}
+}
+
+func sortedFiles(open map[string]*openFile) []*openFile {
+	out := make([]*openFile, 0, len(open))
+	for _, k := range slices.Sorted(maps.Keys(open)) {
+		out = append(out, open[k])
+	}
+	return out
+}

@@ -1,0 +1,218 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/auditlake/auditlake/catalog"
+	"github.com/auditlake/auditlake/envelope"
+)
+
+// Sink is one member of a consumer group with one pipeline: decode, convert,
+// write, commit. Run several for several cores; they share nothing but tables.
+type Sink struct {
+	cfg     Config
+	cat     *catalog.Catalog
+	log     *slog.Logger
+	client  *kgo.Client
+	admin   *kadm.Client
+	decoder *envelope.Decoder
+	cluster clusterInfo
+
+	// mu guards everything below. The loop holds it while it works; rebalance
+	// callbacks take it between polls.
+	mu          sync.Mutex
+	owned       map[topicPartition]*progress
+	batch       *batch
+	stats       Stats
+	rewind      bool  // owned topic partitions must go back to the table's offsets
+	stop        error // set by callbacks: the reason to stop
+	goals       map[topicPartition]int64
+	fencing     int       // fenced batches in a row
+	askedOthers time.Time // when the table was last asked about others' topic partitions
+}
+
+// topicPartition is a topic partition of the one cluster the sink reads.
+type topicPartition struct {
+	topic     string
+	partition int32
+}
+
+// progress is how far the sink is in an owned topic partition.
+type progress struct {
+	id       catalog.TopicPartition
+	start    int64 // agent_events' committed offset, where the batch starts
+	next     int64 // offset to take next
+	deadNext int64 // dead_letters' committed offset; -1 if it has none
+	// already are offsets in [start, deadNext) that are rows of dead_letters: a
+	// sink died between the two tables' commits.
+	already map[int64]struct{}
+	tally   tally
+}
+
+// tally counts what the pending batch has of a topic partition.
+type tally struct {
+	rows, events, dead, deadRows int64
+	holes                        []catalog.Hole
+	holesOmitted                 int64
+}
+
+// maxHoles bounds the holes a snapshot summary lists for a topic partition; the
+// rest is counted.
+const maxHoles = 256
+
+func (t *tally) hole(start, end int64) {
+	if n := len(t.holes); n > 0 && t.holes[n-1].End == start {
+		t.holes[n-1].End = end
+		return
+	}
+	if len(t.holes) == maxHoles {
+		t.holesOmitted += end - start
+		return
+	}
+	t.holes = append(t.holes, catalog.Hole{Start: start, End: end})
+}
+
+// errCaughtUp ends the loop of a sink that has reached its goal.
+var errCaughtUp = errors.New("caught up")
+
+// Run reads until ctx is done, then flushes what is pending within
+// ShutdownTimeout and leaves the group; it returns nil then. It returns nil too
+// when UntilCaughtUp is reached. Whatever it returns, and if it never returns,
+// no record is lost or doubled: the next sink starts where the tables are.
+func (s *Sink) Run(ctx context.Context) error {
+	if err := s.connect(ctx); err != nil {
+		return err
+	}
+	defer s.client.Close()
+	defer s.dropBatch("stop")
+	if s.cfg.UntilCaughtUp {
+		if err := s.setGoals(ctx); err != nil {
+			return err
+		}
+	}
+	watched := make(chan error, 1)
+	watchCtx, stopWatching := context.WithCancel(ctx)
+	defer stopWatching()
+	go func() { watched <- s.watchTopics(watchCtx) }()
+
+	err := s.loop(ctx, watched)
+	if errors.Is(err, errCaughtUp) {
+		return nil
+	}
+	if err != nil && ctx.Err() == nil {
+		return err
+	}
+	return s.lastFlush()
+}
+
+// lastFlush commits what is pending after a stop, within its bound.
+func (s *Sink) lastFlush() error {
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.ShutdownTimeout)
+	defer cancel()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := s.flush(ctx, "stop")
+	var fenced *catalog.FencedError
+	if errors.As(err, &fenced) {
+		return nil // the new owner has or will have the rows
+	}
+	if err != nil {
+		return &Error{Text: "stopped before the last snapshot commit; nothing is lost, the next run starts where the tables are", Err: err}
+	}
+	s.report()
+	return nil
+}
+
+func (s *Sink) loop(ctx context.Context, watched <-chan error) error {
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		select {
+		case err := <-watched:
+			if err != nil {
+				return err
+			}
+		default:
+		}
+		// A short poll keeps age-based flushes punctual.
+		pollCtx, cancel := context.WithTimeout(ctx, s.pollWait())
+		fetches := s.client.PollFetches(pollCtx)
+		cancel()
+		err := s.work(ctx, fetches)
+		s.client.AllowRebalance()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// pollWait is how long a poll may wait for records: until the pending batch is
+// due, between 10 ms and 500 ms.
+func (s *Sink) pollWait() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	wait := 500 * time.Millisecond
+	if s.batch != nil {
+		wait = min(wait, time.Until(s.batch.due))
+	}
+	return max(wait, 10*time.Millisecond)
+}
+
+// work takes the polled records and flushes where a bound is reached.
+func (s *Sink) work(ctx context.Context, fetches kgo.Fetches) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stop != nil {
+		return s.stop
+	}
+	if err := s.fetchErrors(fetches); err != nil {
+		return err
+	}
+	if s.rewind {
+		// The polled records follow rows that were dropped: fetch them anew.
+		s.rewind = false
+		return s.rewindOwned(ctx)
+	}
+	if err := s.takeFetches(ctx, fetches); err != nil {
+		return err
+	}
+	if s.batch != nil && !time.Now().Before(s.batch.due) {
+		if err := s.flushOrDrop(ctx, "target lag"); err != nil {
+			return err
+		}
+	}
+	s.report()
+	return s.checkCaughtUp(ctx)
+}
+
+func (s *Sink) report() {
+	if s.cfg.OnProgress == nil {
+		return
+	}
+	s.stats.Pending, s.stats.Buffered = 0, 0
+	if s.batch != nil {
+		s.stats.Pending, s.stats.Buffered = s.batch.rows(), s.batch.buffered()
+	}
+	s.cfg.OnProgress(s.stats.snapshot())
+}
+
+// Stats returns the sink's counters.
+func (s *Sink) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stats.snapshot()
+}
+
+func (s *Sink) step(name string) {
+	if s.cfg.OnStep != nil {
+		s.cfg.OnStep(name)
+	}
+}

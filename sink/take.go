@@ -1,0 +1,195 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/auditlake/auditlake/arrowconv"
+	"github.com/auditlake/auditlake/catalog"
+	"github.com/auditlake/auditlake/envelope"
+)
+
+// fetchErrors stops on what waiting does not cure and logs the rest.
+func (s *Sink) fetchErrors(fetches kgo.Fetches) error {
+	for _, fe := range fetches.Errors() {
+		switch {
+		case errors.Is(fe.Err, context.DeadlineExceeded), errors.Is(fe.Err, context.Canceled):
+			// the poll's own end
+		case errors.Is(fe.Err, kerr.OffsetOutOfRange):
+			return &Error{Text: fmt.Sprintf(
+				"the log of %s/%d no longer holds the offset to read next: its records were deleted or truncated before they were in the table", fe.Topic, fe.Partition), Err: fe.Err}
+		case errors.Is(fe.Err, kerr.TopicAuthorizationFailed), errors.Is(fe.Err, kerr.GroupAuthorizationFailed),
+			errors.Is(fe.Err, kerr.SaslAuthenticationFailed):
+			return &Error{Text: fmt.Sprintf("not allowed to read topic %s as group %s: check the credentials and the cluster's ACLs", fe.Topic, s.cfg.Group), Usage: true, Err: fe.Err}
+		default:
+			s.log.Warn("fetch", "topic", fe.Topic, "partition", fe.Partition, "err", fe.Err)
+		}
+	}
+	return nil
+}
+
+// takeFetches moves polled records into the pending batch. Between records it
+// keeps the memory budget: spilling row groups to their files, or a flush.
+func (s *Sink) takeFetches(ctx context.Context, fetches kgo.Fetches) error {
+	if fetches.Empty() {
+		return nil
+	}
+	ingest := time.Now().UnixMicro()
+	for it := fetches.RecordIter(); !it.Done(); {
+		rec := it.Next()
+		tp := topicPartition{rec.Topic, rec.Partition}
+		p := s.owned[tp]
+		if p == nil {
+			continue // revoked since the fetch was sent
+		}
+		if rec.Offset < p.next {
+			s.stats.Skipped++
+			continue
+		}
+		if s.batch == nil {
+			var err error
+			if s.batch, err = s.newBatch(ctx); err != nil {
+				return err
+			}
+		}
+		if err := s.take(ctx, p, rec, ingest); err != nil {
+			return err
+		}
+		if why := s.full(); why != "" {
+			if err := s.flushOrDrop(ctx, why); err != nil {
+				return err
+			}
+			if s.rewind {
+				return nil // the rest of the fetch follows rows that were dropped
+			}
+		}
+	}
+	return nil
+}
+
+// take makes rows of one record.
+func (s *Sink) take(ctx context.Context, p *progress, rec *kgo.Record, ingest int64) error {
+	if rec.Offset > p.next {
+		p.tally.hole(p.next, rec.Offset) // compacted away, or of an aborted transaction
+	}
+	p.next = rec.Offset + 1
+	if rec.Attrs.IsControl() {
+		p.tally.hole(rec.Offset, rec.Offset+1)
+		return nil
+	}
+	s.stats.Records++
+	s.stats.Bytes += int64(len(rec.Value))
+	if _, ok := p.already[rec.Offset]; ok {
+		p.tally.dead++ // its row landed before a crash
+		return nil
+	}
+	b := s.batch
+	b.at = arrowconv.Provenance{
+		Topic: rec.Topic, Partition: rec.Partition, Offset: rec.Offset,
+		Timestamp: rec.Timestamp.UnixMilli(), Key: rec.Key, Headers: b.headersOf(rec), IngestTime: ingest,
+	}
+	b.rec = envelope.Record{Value: rec.Value, Headers: b.at.Headers, Timestamp: b.at.Timestamp}
+	events, err := s.decoder.Decode(&b.rec)
+	if err != nil {
+		return s.takeDead(ctx, p, rec, err)
+	}
+	for i := range events {
+		ev := &events[i]
+		if err := b.router.append(ctx, ev, &b.at); err != nil {
+			return err
+		}
+		s.stats.Misfits += int64(len(ev.Misfits))
+		s.stats.Unknown += int64(ev.Unknown)
+	}
+	s.stats.Events += int64(len(events))
+	p.tally.events++
+	p.tally.rows += int64(len(events))
+	return nil
+}
+
+func (s *Sink) takeDead(ctx context.Context, p *progress, rec *kgo.Record, cause error) error {
+	var invalid *envelope.Invalid
+	if !errors.As(cause, &invalid) {
+		return fmt.Errorf("decode %s/%d offset %d: %w", rec.Topic, rec.Partition, rec.Offset, cause)
+	}
+	if err := s.batch.dead.append(ctx, &s.batch.at, rec.Value, string(invalid.Class), invalid.Error(), s.cfg.Version); err != nil {
+		return err
+	}
+	s.stats.dead(string(invalid.Class))
+	p.tally.dead++
+	p.tally.deadRows++
+	return nil
+}
+
+// full names the bound that the pending batch has reached, "" if none. Memory
+// is held by writing row groups out first; only what cannot be written out
+// early makes the batch full.
+func (s *Sink) full() string {
+	b := s.batch
+	switch {
+	case b.router.rolled:
+		return "target file size"
+	case b.rows() >= s.cfg.MaxBatchRows:
+		return "max batch rows"
+	case b.buffered() <= s.cfg.Memory:
+		return ""
+	}
+	if err := b.spill(s.cfg.Memory * 3 / 4); err != nil {
+		b.failed = err
+		return "error"
+	}
+	if b.buffered() > s.cfg.Memory {
+		return "memory"
+	}
+	return ""
+}
+
+// batch is what is pending for one snapshot commit of each table.
+type batch struct {
+	id     string // commit id
+	due    time.Time
+	events *catalog.Table
+	router *router
+	dead   *deadLetters
+	failed error
+
+	at      arrowconv.Provenance // reused for every record
+	rec     envelope.Record
+	headers []envelope.Header
+}
+
+func (b *batch) headersOf(rec *kgo.Record) []envelope.Header {
+	b.headers = b.headers[:0]
+	for _, h := range rec.Headers {
+		b.headers = append(b.headers, envelope.Header{Key: h.Key, Value: h.Value})
+	}
+	return b.headers
+}
+
+func (b *batch) rows() int64     { return b.router.rows + b.dead.rows }
+func (b *batch) buffered() int64 { return b.router.buffered() + b.dead.buffered() }
+
+// spill writes the fullest files' pending rows out until at most limit bytes
+// are held.
+func (b *batch) spill(limit int64) error {
+	for b.buffered() > limit {
+		more, err := b.router.spillLargest()
+		if err != nil {
+			return err
+		}
+		if !more {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (b *batch) abort() {
+	b.router.abort()
+	b.dead.abort()
+}
