@@ -27,10 +27,10 @@ func (c *Config) validate() error {
 // configuration may do without it.
 func (c *Config) RequireKafka() error {
 	if len(c.Kafka.Brokers) == 0 {
-		return c.fault("kafka.brokers", "is missing", `name the brokers, such as ["127.0.0.1:9092"]`)
+		return c.Fault("kafka.brokers", "is missing", `name the brokers, such as ["127.0.0.1:9092"]`)
 	}
 	if len(c.Kafka.Topics) == 0 {
-		return c.fault("kafka.topics", "is missing", "name the topics, such as [agent-events]")
+		return c.Fault("kafka.topics", "is missing", "name the topics, such as [agent-events]")
 	}
 	return nil
 }
@@ -55,41 +55,41 @@ func (c *Config) checkWords() error {
 		if near := ui.Closest(w.value, words); near != "" {
 			hint = fmt.Sprintf("did you mean %q?", near)
 		}
-		return c.fault(w.key, fmt.Sprintf("%q is not known", w.value), hint)
+		return c.Fault(w.key, fmt.Sprintf("%q is not known", w.value), hint)
 	}
 	return nil
 }
 
 func (c *Config) checkCatalog() error {
 	if c.Catalog.Type != "sqlite" {
-		return c.fault("catalog.type", fmt.Sprintf("this release cannot open a %s catalog", c.Catalog.Type), "use sqlite")
+		return c.Fault("catalog.type", fmt.Sprintf("this release cannot open a %s catalog", c.Catalog.Type), "use sqlite")
 	}
 	if c.Catalog.URI == "" {
-		return c.fault("catalog.uri", "is missing", "name the catalog's file, such as ./lake/catalog.db")
+		return c.Fault("catalog.uri", "is missing", "name the catalog's file, such as ./lake/catalog.db")
 	}
 	if isURL(c.Catalog.URI) {
-		return c.fault("catalog.uri", fmt.Sprintf("%q is a URL", c.Catalog.URI), "a sqlite catalog is a plain file, such as ./lake/catalog.db")
+		return c.Fault("catalog.uri", fmt.Sprintf("%q is a URL", c.Catalog.URI), "a sqlite catalog is a plain file, such as ./lake/catalog.db")
 	}
 	if c.Catalog.Name == "" || c.Catalog.Namespace == "" {
-		return c.fault("catalog", "name and namespace must not be empty", "remove the key to take the default")
+		return c.Fault("catalog", "name and namespace must not be empty", "remove the key to take the default")
 	}
 	if c.Warehouse == "" {
-		return c.fault("warehouse", "is missing", "name a folder such as ./lake/warehouse, or s3://bucket/prefix")
+		return c.Fault("warehouse", "is missing", "name a folder such as ./lake/warehouse, or s3://bucket/prefix")
 	}
 	if isURL(c.Warehouse) {
 		u, err := url.Parse(c.Warehouse)
 		if err != nil || (u.Scheme != "file" && u.Scheme != "s3") {
-			return c.fault("warehouse", fmt.Sprintf("cannot write to %q", c.Warehouse), "it is a folder, file:///folder or s3://bucket/prefix")
+			return c.Fault("warehouse", fmt.Sprintf("cannot write to %q", c.Warehouse), "it is a folder, file:///folder or s3://bucket/prefix")
 		}
 		if u.Scheme == "s3" && u.Host == "" {
-			return c.fault("warehouse", fmt.Sprintf("%q has no bucket", c.Warehouse), "write s3://bucket/prefix")
+			return c.Fault("warehouse", fmt.Sprintf("%q has no bucket", c.Warehouse), "write s3://bucket/prefix")
 		}
 	}
 	if (c.S3.AccessKeyID == "") != !c.S3.SecretAccessKey.IsSet() {
-		return c.fault("s3", "access_key_id and secret_access_key belong together", "give both, or neither to take the AWS defaults")
+		return c.Fault("s3", "access_key_id and secret_access_key belong together", "give both, or neither to take the AWS defaults")
 	}
 	if u, err := url.Parse(c.S3.Endpoint); c.S3.Endpoint != "" && (err != nil || u.Host == "" || !strings.HasPrefix(u.Scheme, "http")) {
-		return c.fault("s3.endpoint", fmt.Sprintf("%q is no URL", c.S3.Endpoint), "write it as http://host:port or https://host")
+		return c.Fault("s3.endpoint", fmt.Sprintf("%q is no URL", c.S3.Endpoint), "write it as http://host:port or https://host")
 	}
 	return nil
 }
@@ -99,22 +99,22 @@ func (c *Config) checkKafka() error {
 		host, port, err := net.SplitHostPort(b)
 		n, portErr := strconv.Atoi(port)
 		if err != nil || host == "" || portErr != nil || n < 1 || n > 65535 {
-			return c.fault(fmt.Sprintf("kafka.brokers[%d]", i), fmt.Sprintf("%q is no host:port", b), "write it as 127.0.0.1:9092")
+			return c.Fault(fmt.Sprintf("kafka.brokers[%d]", i), fmt.Sprintf("%q is no host:port", b), "write it as 127.0.0.1:9092")
 		}
 	}
 	for i, t := range c.Kafka.Topics {
 		if t == "" || slices.Contains(c.Kafka.Topics[:i], t) {
-			return c.fault(fmt.Sprintf("kafka.topics[%d]", i), fmt.Sprintf("%q is empty or stands twice", t), "name each topic once")
+			return c.Fault(fmt.Sprintf("kafka.topics[%d]", i), fmt.Sprintf("%q is empty or stands twice", t), "name each topic once")
 		}
 	}
 	if c.Kafka.Group == "" {
-		return c.fault("kafka.group", "must not be empty", "remove the key to take the default")
+		return c.Fault("kafka.group", "must not be empty", "remove the key to take the default")
 	}
 	if s := c.Kafka.SASL; s.Mechanism != "" && (s.Username == "" || !s.Password.IsSet()) {
-		return c.fault("kafka.sasl", "username or password is missing", "give both, the password best as ${NAME}")
+		return c.Fault("kafka.sasl", "username or password is missing", "give both, the password best as ${NAME}")
 	}
 	if t := c.Kafka.TLS; (t.CertFile == "") != (t.KeyFile == "") {
-		return c.fault("kafka.tls", "cert_file and key_file belong together", "give both or neither")
+		return c.Fault("kafka.tls", "cert_file and key_file belong together", "give both or neither")
 	}
 	return c.atLeast(
 		bound{"kafka.session_timeout", int64(c.Kafka.SessionTimeout), int64(Duration(6e9)), "6s"},
@@ -139,10 +139,10 @@ func (c *Config) checkSink() error {
 		return err
 	}
 	if s.CompressionLevel > 22 {
-		return c.fault("sink.compression_level", fmt.Sprintf("%d is too high", s.CompressionLevel), "zstd has the levels 1 to 22")
+		return c.Fault("sink.compression_level", fmt.Sprintf("%d is too high", s.CompressionLevel), "zstd has the levels 1 to 22")
 	}
 	if 4*s.MaxEventBytes > s.Memory {
-		return c.fault("sink.memory", fmt.Sprintf("%s cannot hold four events of sink.max_event_bytes (%s)", s.Memory, s.MaxEventBytes),
+		return c.Fault("sink.memory", fmt.Sprintf("%s cannot hold four events of sink.max_event_bytes (%s)", s.Memory, s.MaxEventBytes),
 			"raise the one or lower the other")
 	}
 	return nil
@@ -168,14 +168,14 @@ type bound struct {
 func (c *Config) atLeast(bounds ...bound) error {
 	for _, b := range bounds {
 		if b.value < b.min {
-			return c.fault(b.key, "is too small", "give at least "+b.text)
+			return c.Fault(b.key, "is too small", "give at least "+b.text)
 		}
 	}
 	return nil
 }
 
-// fault blames the key, at its place or at that of the nearest section around it.
-func (c *Config) fault(key, text, hint string) error {
+// Fault is a mistake in key, blamed on it, at its place or at that of the nearest section around it.
+func (c *Config) Fault(key, text, hint string) error {
 	e := &Error{File: c.Path, Text: key + ": " + text, Hint: hint}
 	if text == "is missing" {
 		e.Text = key + " is missing"

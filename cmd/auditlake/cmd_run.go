@@ -1,0 +1,221 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/auditlake/auditlake/catalog"
+	"github.com/auditlake/auditlake/cmd/auditlake/internal/config"
+	"github.com/auditlake/auditlake/cmd/auditlake/internal/ui"
+	"github.com/auditlake/auditlake/envelope"
+	"github.com/auditlake/auditlake/sink"
+)
+
+func newRun(a *app) *cobra.Command {
+	var untilCaughtUp bool
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Write events from Kafka to the tables: the sink",
+		Long: `Reads the configured topics and writes their records to the tables, each once, whatever crashes.
+Start as many as you like: they share the topic partitions. SIGINT or SIGTERM commits what is pending
+within sink.shutdown_timeout and ends with 0; a second one leaves at once, and nothing is lost: the next
+run starts where the tables are.
+
+With --until-caught-up it is a job for cron: it stops when everything that was in the topics at
+its start is in the tables.`,
+		Args: takes(0, 0, ""),
+	}
+	cmd.Flags().BoolVar(&untilCaughtUp, "until-caught-up", false, "stop at the high watermarks seen at the start")
+	out := outputFlags(cmd, asTable, asJSON)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		form, err := out.form()
+		if err != nil {
+			return err
+		}
+		cfg, err := a.loadKafkaConfig()
+		if err != nil {
+			return err
+		}
+		return a.withCatalog(cmd.Context(), false, func(cat *catalog.Catalog) error {
+			ctx, started := cmd.Context(), time.Now()
+			stats, err := a.runSink(ctx, cfg, cat, untilCaughtUp)
+			if err != nil {
+				return err
+			}
+			if untilCaughtUp && ctx.Err() != nil {
+				a.note("stopped before it had caught up; the next run goes on from there")
+				err = ctx.Err()
+			}
+			if form == asJSON {
+				if e := writeJSON(a.stdout, summary(stats)); e != nil {
+					return e
+				}
+			} else if e := a.sayRun(stats, time.Since(started)); e != nil {
+				return e
+			}
+			if err == nil && stats.CommittedRows+stats.CommittedDead == 0 {
+				err = errNothingToDo
+			}
+			return err
+		})
+	}
+	return cmd
+}
+
+// runSink runs the configured number of sinks until ctx is done or, if asked
+// to, until they have caught up.
+func (a *app) runSink(ctx context.Context, cfg *config.Config, cat *catalog.Catalog, untilCaughtUp bool) (sink.Stats, error) {
+	client, err := kafkaOptions(cfg)
+	if err != nil {
+		return sink.Stats{}, err
+	}
+	workers := int(cfg.Sink.Workers)
+	all := newTotals(workers)
+	var bar *ui.Progress
+	defer func() { bar.Done() }()
+	group, ctx := errgroup.WithContext(ctx)
+	for i := range workers {
+		settings := sinkConfig(cfg)
+		settings.Client, settings.UntilCaughtUp, settings.Log = client, untilCaughtUp, a.logger()
+		settings.Memory /= int64(workers)
+		settings.OnProgress = func(s sink.Stats) {
+			all.set(i, s, func(sum sink.Stats) {
+				if untilCaughtUp {
+					if bar == nil {
+						bar = ui.NewProgress(a.stderr, "records", sum.CaughtUpGoal)
+					}
+					bar.Set(sum.CaughtUp)
+				}
+			})
+		}
+		s, err := sink.New(settings, cat)
+		if err != nil {
+			return sink.Stats{}, err
+		}
+		group.Go(func() error {
+			err := s.Run(ctx)
+			all.set(i, s.Stats(), nil)
+			return err
+		})
+	}
+	err = group.Wait()
+	return all.sum(), err
+}
+
+func sinkConfig(cfg *config.Config) sink.Config {
+	return sink.Config{
+		Brokers: cfg.Kafka.Brokers, Topics: cfg.Kafka.Topics, Group: cfg.Kafka.Group,
+		StartLatest:     cfg.Kafka.Start == "latest",
+		ReadUncommitted: cfg.Kafka.Isolation == "read_uncommitted",
+		SessionTimeout:  cfg.Kafka.SessionTimeout.Std(),
+		TargetLag:       cfg.Sink.TargetLag.Std(), TargetFileSize: cfg.Sink.TargetFileSize.Bytes(),
+		Memory: cfg.Sink.Memory.Bytes(), MaxBatchRows: cfg.Sink.MaxBatchRows,
+		ShutdownTimeout: cfg.Sink.ShutdownTimeout.Std(), CompressionLevel: int(cfg.Sink.CompressionLevel),
+		Limits:  limits(cfg),
+		Version: readVersions().Version,
+	}
+}
+
+func limits(cfg *config.Config) envelope.Limits {
+	l := envelope.DefaultLimits
+	l.MaxEventBytes = int(cfg.Sink.MaxEventBytes.Bytes())
+	l.MaxEventAge = cfg.Sink.MaxEventAge.Std()
+	l.MaxClockSkew = cfg.Sink.MaxClockSkew.Std()
+	return l
+}
+
+// totals adds up what several sinks say of themselves.
+type totals struct {
+	mu  sync.Mutex
+	per []sink.Stats
+}
+
+func newTotals(workers int) *totals { return &totals{per: make([]sink.Stats, workers)} }
+
+func (t *totals) set(i int, s sink.Stats, tell func(sum sink.Stats)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.per[i] = s
+	if tell != nil {
+		tell(t.add())
+	}
+}
+
+func (t *totals) sum() sink.Stats {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.add()
+}
+
+func (t *totals) add() sink.Stats {
+	sum := sink.Stats{DeadLetters: map[string]int64{}}
+	for _, s := range t.per {
+		sum.Records += s.Records
+		sum.Bytes += s.Bytes
+		sum.Events += s.Events
+		sum.Misfits += s.Misfits
+		sum.Unknown += s.Unknown
+		sum.Skipped += s.Skipped
+		sum.Commits += s.Commits
+		sum.CommittedRows += s.CommittedRows
+		sum.CommittedDead += s.CommittedDead
+		sum.Files += s.Files
+		sum.FileBytes += s.FileBytes
+		sum.Fenced += s.Fenced
+		sum.CommitRetries += s.CommitRetries
+		sum.CaughtUp += s.CaughtUp
+		sum.CaughtUpGoal += s.CaughtUpGoal
+		for class, n := range s.DeadLetters {
+			sum.DeadLetters[class] += n
+		}
+		if s.LastCommit.After(sum.LastCommit) {
+			sum.LastCommit = s.LastCommit
+		}
+	}
+	return sum
+}
+
+// runSummary is what `run --json` prints when it ends.
+type runSummary struct {
+	Records         int64            `json:"records"`
+	RecordBytes     int64            `json:"record_bytes"`
+	EventRows       int64            `json:"event_rows"`
+	DeadLetters     int64            `json:"dead_letters"`
+	ByClass         map[string]int64 `json:"dead_letters_by_class"`
+	Misfits         int64            `json:"misfits"`
+	SnapshotCommits int64            `json:"snapshot_commits"`
+	Files           int64            `json:"files"`
+	FileBytes       int64            `json:"file_bytes"`
+	Fenced          int64            `json:"fenced_batches"`
+	CommitRetries   int64            `json:"snapshot_commit_retries"`
+}
+
+func summary(s sink.Stats) runSummary {
+	return runSummary{s.Records, s.Bytes, s.CommittedRows, s.CommittedDead, s.DeadLetters, s.Misfits, s.Commits, s.Files, s.FileBytes, s.Fenced, s.CommitRetries}
+}
+
+func (a *app) sayRun(s sink.Stats, took time.Duration) error {
+	if s.CommittedRows+s.CommittedDead == 0 {
+		return a.say("nothing new: the tables hold every record")
+	}
+	err := a.say("committed %s and %s in %s, %s (%s), in %s",
+		ui.Plural(s.CommittedRows, "event", "events"), ui.Plural(s.CommittedDead, "dead letter", "dead letters"),
+		ui.Plural(s.Commits, "snapshot commit", "snapshot commits"), ui.Plural(s.Files, "data file", "data files"),
+		ui.Bytes(s.FileBytes), ui.Duration(took))
+	if err != nil || len(s.DeadLetters) == 0 {
+		return err
+	}
+	var parts []string
+	for _, class := range slices.Sorted(maps.Keys(s.DeadLetters)) {
+		parts = append(parts, fmt.Sprintf("%s %s", class, ui.Count(s.DeadLetters[class])))
+	}
+	return a.say("dead letters: %s (`auditlake dead-letters list` shows them)", strings.Join(parts, ", "))
+}

@@ -1,0 +1,46 @@
+// Command auditlake is the lakehouse end of an audit log of AI agents: it writes
+// events from Kafka to Iceberg tables, each exactly once, and answers questions
+// about them. One file per command; what a command does is in the other rooms.
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		cancel(interrupted{<-signals})
+		// The second one leaves at once. That loses nothing: the sink starts again
+		// from what the tables hold.
+		<-signals
+		os.Exit(exitInterrupted)
+	}()
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// interrupted is the cause of a context that a signal has ended.
+type interrupted struct{ signal os.Signal }
+
+func (i interrupted) Error() string { return "stopped by " + i.signal.String() }
+
+func wasInterrupted(ctx context.Context) bool {
+	var i interrupted
+	return errors.As(context.Cause(ctx), &i)
+}
+
+// run is the program without its process: tests call it as main does.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, getenv: os.LookupEnv}
+	root := newRoot(a)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	return a.finish(ctx, err)
+}
