@@ -1,0 +1,248 @@
+// Command bench measures the main path, Kafka fetch to snapshot commit, and
+// beside it, in the same run on the same bytes, DuckDB doing the same work: the
+// event verbatim and the typed columns, by day and class, at the same zstd
+// level, on one thread.
+//
+//	go run ./bench -events 400000 -rounds 3
+//
+// Both run as child processes; CPU seconds and peak memory are what the kernel
+// says of them. The broker is a process of its own and is not counted.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+type options struct {
+	events, rounds, partitions, level int
+	dir, binary, profile              string
+	seed                              int
+}
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == "duckdb" {
+		exit(runDuckDB(os.Args[2:]))
+	}
+	var o options
+	flag.IntVar(&o.events, "events", 400_000, "events to generate")
+	flag.IntVar(&o.rounds, "rounds", 3, "rounds, sink and DuckDB in turn")
+	flag.IntVar(&o.partitions, "partitions", 4, "topic partitions")
+	flag.IntVar(&o.level, "level", 1, "zstd level of both")
+	flag.IntVar(&o.seed, "seed", 1, "seed of the generator")
+	flag.StringVar(&o.dir, "dir", "", "working folder (default: a temporary one)")
+	flag.StringVar(&o.binary, "binary", "", "auditlake binary (default: built from this checkout)")
+	flag.StringVar(&o.profile, "cpuprofile", "", "write the sink's CPU profile of the last round here")
+	flag.Parse()
+	exit(run(o))
+}
+
+func exit(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// result is one child's run.
+type result struct {
+	wall, cpu time.Duration
+	peak      int64 // bytes
+	out       int64 // bytes of Parquet
+}
+
+func run(o options) error {
+	if o.dir == "" {
+		dir, err := os.MkdirTemp("", "auditlake-bench")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		o.dir = dir
+	}
+	if o.binary == "" {
+		o.binary = filepath.Join(o.dir, "auditlake")
+		if err := quiet(exec.Command("go", "build", "-o", o.binary, "./cmd/auditlake")); err != nil {
+			return err
+		}
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	events := filepath.Join(o.dir, "events.ndjson")
+	// Two days: with seven and more classes about 20 files are open at once.
+	if err := quiet(exec.Command(o.binary, "gen", "--events", fmt.Sprint(o.events), "--seed", fmt.Sprint(o.seed), "--span", "47h", "--out", events)); err != nil {
+		return err
+	}
+	info, err := os.Stat(events)
+	if err != nil {
+		return err
+	}
+	broker, stop, err := startBroker(o, events)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	fmt.Printf("%d events, %.0f B each, %d topic partitions, zstd level %d, GOMAXPROCS=1, %s, %d cores of %s\n",
+		o.events, float64(info.Size())/float64(o.events), o.partitions, o.level, runtime.Version(), runtime.NumCPU(), cpuModel())
+	var sinks, ducks []result
+	for round := range o.rounds {
+		s, err := runSink(o, broker, round)
+		if err != nil {
+			return err
+		}
+		d, err := measure(exec.Command(self, "duckdb", events, filepath.Join(o.dir, "duck"), fmt.Sprint(o.level)), nil)
+		if err != nil {
+			return err
+		}
+		d.out = parquetBytes(filepath.Join(o.dir, "duck"))
+		sinks, ducks = append(sinks, s), append(ducks, d)
+		fmt.Printf("round %d: sink %s | duckdb %s\n", round+1, o.line(s), o.line(d))
+	}
+	return o.summary(sinks, ducks)
+}
+
+func (o options) line(r result) string {
+	return fmt.Sprintf("%6.0f ev/s wall, %6.0f ev/CPU s, %4d MiB peak, %3d MB out",
+		float64(o.events)/r.wall.Seconds(), float64(o.events)/r.cpu.Seconds(), r.peak>>20, r.out/1e6)
+}
+
+func (o options) summary(sinks, ducks []result) error {
+	rate := func(rs []result) (median, lowest, highest float64) {
+		var v []float64
+		for _, r := range rs {
+			v = append(v, float64(o.events)/r.cpu.Seconds())
+		}
+		slices.Sort(v)
+		return v[len(v)/2], v[0], v[len(v)-1]
+	}
+	peak := int64(0)
+	for _, r := range sinks {
+		peak = max(peak, r.peak)
+	}
+	sm, sl, sh := rate(sinks)
+	dm, dl, dh := rate(ducks)
+	fmt.Printf("\nevents per CPU second, median (min-max) of %d rounds:\n", o.rounds)
+	fmt.Printf("  auditlake, Kafka fetch to snapshot commit  %6.0f (%.0f-%.0f)\n", sm, sl, sh)
+	fmt.Printf("  DuckDB, file to Parquet files              %6.0f (%.0f-%.0f)\n", dm, dl, dh)
+	fmt.Printf("  ratio                                      %6.2f\n", sm/dm)
+	fmt.Printf("  auditlake peak memory                      %6d MiB\n", peak>>20)
+	return nil
+}
+
+// runSink runs the sink over the whole topic into a fresh lake.
+func runSink(o options, broker string, round int) (result, error) {
+	lake := filepath.Join(o.dir, fmt.Sprintf("lake%d", round))
+	defer os.RemoveAll(lake)
+	if err := os.MkdirAll(lake, 0o755); err != nil {
+		return result{}, err
+	}
+	config := filepath.Join(lake, "auditlake.yaml")
+	text := fmt.Sprintf("kafka: {brokers: [%q], topics: [bench], group: bench-%d}\ncatalog: {type: sqlite, uri: catalog.db}\nwarehouse: warehouse\nsink: {compression_level: %d}\n",
+		broker, round, o.level)
+	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
+		return result{}, err
+	}
+	if err := quiet(exec.Command(o.binary, "-c", config, "init")); err != nil {
+		return result{}, err
+	}
+	env := []string{"GOMAXPROCS=1"}
+	if o.profile != "" {
+		env = append(env, "AUDITLAKE_CPUPROFILE="+o.profile)
+	}
+	r, err := measure(exec.Command(o.binary, "-c", config, "run", "--until-caught-up"), env)
+	if err != nil {
+		return r, err
+	}
+	r.out = parquetBytes(lake)
+	out, err := exec.Command(o.binary, "-c", config, "sql", "-o", "csv", "SELECT count(*) AS n FROM agent_log").Output()
+	if err != nil {
+		return r, fmt.Errorf("count the rows: %w", err)
+	}
+	if got := strings.TrimSpace(strings.TrimPrefix(string(out), "n")); got != fmt.Sprint(o.events) {
+		return r, fmt.Errorf("the table has %s rows of %d events", got, o.events)
+	}
+	return r, nil
+}
+
+// startBroker starts the development broker as a process of its own and fills
+// its topic.
+func startBroker(o options, events string) (addr string, stop func(), err error) {
+	addr = "127.0.0.1:19392"
+	cmd := exec.Command(o.binary, "dev-broker", "--dir", filepath.Join(o.dir, "broker"), "--port", "19392", "--topic", fmt.Sprintf("bench:%d", o.partitions))
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		return "", nil, err
+	}
+	stop = func() {
+		_ = cmd.Process.Kill() // it holds nothing of value
+		_ = cmd.Wait()
+	}
+	for range 100 {
+		if err = quiet(exec.Command(o.binary, "produce", "--brokers", addr, "--topic", "bench", events)); err == nil {
+			return addr, stop, nil
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	stop()
+	return "", nil, fmt.Errorf("fill the broker: %w", err)
+}
+
+// measure runs a child to its end and reads what the kernel counted.
+func measure(cmd *exec.Cmd, env []string) (result, error) {
+	var errText strings.Builder
+	cmd.Stderr = &errText
+	cmd.Env = append(os.Environ(), env...)
+	began := time.Now()
+	if err := cmd.Run(); err != nil {
+		return result{}, fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, errText.String())
+	}
+	usage := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	return result{
+		wall: time.Since(began),
+		cpu:  cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(),
+		peak: usage.Maxrss << 10, // Linux counts in KiB
+	}, nil
+}
+
+func quiet(cmd *exec.Cmd) error {
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, out)
+	}
+	return nil
+}
+
+func parquetBytes(dir string) int64 {
+	var n int64
+	_ = filepath.Walk(dir, func(path string, info os.FileInfo, err error) error { // what cannot be read counts nothing
+		if err == nil && strings.HasSuffix(path, ".parquet") {
+			n += info.Size()
+		}
+		return nil
+	})
+	return n
+}
+
+func cpuModel() string {
+	text, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return runtime.GOARCH
+	}
+	for _, line := range strings.Split(string(text), "\n") {
+		if name, ok := strings.CutPrefix(line, "model name"); ok {
+			return strings.TrimLeft(name, "\t: ")
+		}
+	}
+	return runtime.GOARCH
+}
