@@ -19,7 +19,7 @@ func ParsePartitionBy(schema *iceberg.Schema, terms []string) (*iceberg.Partitio
 			transform, column = column[:open], column[open+1:len(column)-1]
 		}
 		tr, err := iceberg.ParseTransform(strings.TrimSpace(transform))
-		if err != nil {
+		if _, unknown := tr.(iceberg.UnknownTransform); err != nil || unknown {
 			return nil, fmt.Errorf("partition term %q: unknown transform %q: use a column, or year, month, day, hour, bucket[N], truncate[W] of one", term, transform)
 		}
 		field, ok := schema.FindFieldByName(strings.TrimSpace(column))

@@ -1,0 +1,183 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+)
+
+var errLost = errors.New("connection reset by test")
+
+// Every fault comes as a pair, "it did not land" and "it landed": the batch
+// must be in the table once in both.
+func TestCommitBatchFaultsInPairs(t *testing.T) {
+	peer := func(c *Catalog) error { // somebody else moves the head
+		_, err := (&Catalog{cfg: noIntercept(c.cfg), ice: c.ice, close: c.close}).CommitBatch(
+			context.Background(), AgentEvents, Batch{ID: uuid.NewString()})
+		return err
+	}
+	cases := []struct {
+		name     string
+		fault    func(c *Catalog, land func() error) error
+		attempts int
+		late     bool
+	}{
+		{"none", func(_ *Catalog, land func() error) error { return land() }, 1, false},
+		{"answer lost, not landed", func(*Catalog, func() error) error { return errLost }, 2, false},
+		{"answer lost, landed", func(_ *Catalog, land func() error) error { return errors.Join(land(), errLost) }, 2, true},
+		{"conflict before", func(c *Catalog, land func() error) error { return errors.Join(peer(c), land()) }, 2, false},
+		{"answer lost, landed, then others moved on", func(c *Catalog, land func() error) error {
+			return errors.Join(land(), peer(c), errLost)
+		}, 2, true},
+		{"answer lost, not landed, others moved on", func(c *Catalog, _ func() error) error {
+			return errors.Join(peer(c), errLost)
+		}, 2, false},
+	}
+	for _, tc := range cases {
+		t.Run(tc.name, func(t *testing.T) {
+			cfg := testConfig(t)
+			var c *Catalog
+			armed := true
+			cfg.Intercept = func(_ string, land func() error) error {
+				if !armed {
+					return land()
+				}
+				armed = false
+				return tc.fault(c, land)
+			}
+			c = initTest(t, cfg)
+			landed, err := c.CommitBatch(context.Background(), AgentEvents, eventBatch(t, c, 5, 25))
+			require.NoError(t, err)
+			require.Equal(t, tc.attempts, landed.Attempts)
+			require.Equal(t, tc.late, landed.Late)
+			report := verifyClean(t, c)
+			require.EqualValues(t, 20, report.Partitions[0].EventRows)
+			require.EqualValues(t, 25, report.Partitions[0].Next)
+			require.EqualValues(t, 5, report.Partitions[0].First)
+		})
+	}
+}
+
+func noIntercept(cfg Config) Config { cfg.Intercept = nil; return cfg }
+
+func TestCommitBatchUnknownToTheEnd(t *testing.T) {
+	for name, lands := range map[string]bool{"landed": true, "not landed": false} {
+		t.Run(name, func(t *testing.T) {
+			cfg := testConfig(t)
+			c := initTest(t, cfg)
+			ctx, cancel := context.WithCancel(context.Background())
+			faulty := &Catalog{cfg: c.cfg, ice: c.ice}
+			faulty.cfg.Intercept = func(_ string, land func() error) error {
+				if lands {
+					require.NoError(t, land())
+				}
+				cancel() // no time is left to look again
+				return errLost
+			}
+			b := eventBatch(t, c, 0, 10)
+			_, err := faulty.CommitBatch(ctx, AgentEvents, b)
+			var unknown *UnknownError
+			require.ErrorAs(t, err, &unknown)
+			require.ErrorIs(t, err, errLost)
+			// Whoever comes next reads the truth and can go on with the same batch.
+			landed, err := c.CommitBatch(context.Background(), AgentEvents, b)
+			require.NoError(t, err)
+			require.Equal(t, lands, landed.Late)
+			require.EqualValues(t, 10, verifyClean(t, c).Tables[1].Rows)
+		})
+	}
+}
+
+func TestCommitBatchFencesZombies(t *testing.T) {
+	c := initTest(t, testConfig(t))
+	ctx := context.Background()
+	zombie := eventBatch(t, c, 0, 10)
+	longer := eventBatch(t, c, 0, 15)
+	same := eventBatch(t, c, 0, 15)
+	_, err := c.CommitBatch(ctx, AgentEvents, longer)
+	require.NoError(t, err)
+	for _, b := range []Batch{zombie, same, eventBatch(t, c, 10, 12), eventBatch(t, c, 20, 30)} {
+		_, err := c.CommitBatch(ctx, AgentEvents, b)
+		var fenced *FencedError
+		require.ErrorAs(t, err, &fenced)
+		require.EqualValues(t, 15, fenced.Committed)
+		require.True(t, fenced.Deletable)
+	}
+	require.EqualValues(t, 15, verifyClean(t, c).Tables[1].Rows)
+}
+
+func TestCommitBatchNotLanded(t *testing.T) {
+	c := initTest(t, testConfig(t))
+	b := eventBatch(t, c, 0, 10)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err := c.CommitBatch(ctx, AgentEvents, b)
+	var notLanded *NotLandedError
+	require.ErrorAs(t, err, &notLanded)
+}
+
+// Many writers, each with its own topic partition: every batch lands once.
+func TestCommitBatchConcurrentWriters(t *testing.T) {
+	c := initTest(t, testConfig(t))
+	const writers, each = 4, 5
+	var files [writers][each]DataFile
+	for w := range writers {
+		for i := range each {
+			files[w][i] = writeRows(t, c, DeadLetters, int64(i))
+		}
+	}
+	var wg sync.WaitGroup
+	errs := make(chan error, writers*each)
+	for w := range writers {
+		wg.Go(func() {
+			tp := testTP
+			tp.Partition = int32(w)
+			for i := range each {
+				_, err := c.CommitBatch(context.Background(), DeadLetters, Batch{
+					ID: uuid.NewString(), Files: []DataFile{files[w][i]},
+					Ranges: []Range{{TopicPartition: tp, Start: int64(i), End: int64(i + 1), Rows: 1, DeadLetters: 1}},
+				})
+				errs <- err
+			}
+		})
+	}
+	wg.Wait()
+	close(errs)
+	for err := range errs {
+		require.NoError(t, err)
+	}
+	tbl, err := c.Load(context.Background(), DeadLetters)
+	require.NoError(t, err)
+	snap, _, err := tbl.Current()
+	require.NoError(t, err)
+	require.EqualValues(t, writers*each, snap.TotalRows)
+	offsets, err := tbl.Offsets()
+	require.NoError(t, err)
+	for _, o := range offsets {
+		require.Equal(t, Offset{First: 0, Next: each}, o)
+	}
+}
+
+// Offsets move by a snapshot commit even where a range holds no event.
+func TestCommitBatchWithoutFiles(t *testing.T) {
+	c := initTest(t, testConfig(t))
+	ctx := context.Background()
+	_, err := c.CommitBatch(ctx, AgentEvents, Batch{ID: uuid.NewString(), Ranges: []Range{{
+		TopicPartition: testTP, Start: 7, End: 12, Holes: []Hole{{7, 12}}}}})
+	require.NoError(t, err)
+	_, err = c.CommitBatch(ctx, AgentEvents, eventBatch(t, c, 12, 20))
+	require.NoError(t, err)
+	report := verifyClean(t, c)
+	require.EqualValues(t, 5, report.Partitions[0].Holes)
+	tbl, err := c.Load(ctx, AgentEvents)
+	require.NoError(t, err)
+	snaps, err := tbl.Snapshots()
+	require.NoError(t, err)
+	require.Len(t, snaps, 2)
+	require.WithinDuration(t, time.Now(), snaps[1].Time, time.Minute)
+}
