@@ -1,0 +1,313 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/auditlake/auditlake/catalog"
+)
+
+func TestSinkLandsEveryRecordOnce(t *testing.T) {
+	l := newLab(t)
+	l.produce(1000, 10)
+	stats := l.catchUp(l.config())
+	require.EqualValues(t, 900, stats.CommittedRows)
+	require.EqualValues(t, 100, stats.CommittedDead)
+	require.EqualValues(t, 100, stats.DeadLetters["not_json"])
+	l.requireOnce()
+
+	// Nothing new: nothing is added, not even a snapshot.
+	stats = l.catchUp(l.config())
+	require.Zero(t, stats.Commits)
+	l.produce(50, 0)
+	stats = l.catchUp(l.config())
+	require.EqualValues(t, 50, stats.CommittedRows)
+	l.requireOnce()
+}
+
+// The table is the truth: a group whose offsets are gone, or wrong, changes nothing.
+func TestSinkIgnoresGroupOffsets(t *testing.T) {
+	l := newLab(t)
+	l.produce(300, 0)
+	l.catchUp(l.config())
+	_, err := l.admin.DeleteGroups(context.Background(), "auditlake")
+	require.NoError(t, err)
+	l.produce(30, 0)
+	require.EqualValues(t, 30, l.catchUp(l.config()).CommittedRows)
+
+	wrong := kadm.Offsets{}
+	wrong.Add(kadm.Offset{Topic: testTopic, Partition: 0, At: 1, LeaderEpoch: -1})
+	require.NoError(t, l.admin.CommitAllOffsets(context.Background(), "auditlake", wrong))
+	l.produce(30, 0)
+	require.EqualValues(t, 30, l.catchUp(l.config()).CommittedRows)
+	l.requireOnce()
+}
+
+var errTest = errors.New("connection reset by test")
+
+// Each fault of a snapshot commit, in both tables, landed and not landed.
+func TestSinkFaultsInPairs(t *testing.T) {
+	faults := map[string]func(land func() error) error{
+		"not landed":        func(func() error) error { return errTest },
+		"landed, no answer": func(land func() error) error { return errors.Join(land(), errTest) },
+		"slow":              func(land func() error) error { time.Sleep(300 * time.Millisecond); return land() },
+		"slow and no answer": func(land func() error) error {
+			err := land()
+			time.Sleep(300 * time.Millisecond)
+			return errors.Join(err, errTest)
+		},
+	}
+	for _, table := range []string{catalog.AgentEvents, catalog.DeadLetters} {
+		for name, fault := range faults {
+			t.Run(table+" "+name, func(t *testing.T) {
+				l := newLab(t)
+				l.produce(200, 5)
+				l.faults.Store(&faultPlan{table, fault})
+				stats := l.catchUp(l.config())
+				require.Nil(t, l.faults.Load(), "the fault did not happen")
+				require.EqualValues(t, 160, stats.CommittedRows)
+				l.requireOnce()
+			})
+		}
+	}
+}
+
+// The sink ends without an answer; the next one finds out what landed.
+func TestSinkRestartsAfterUnknownOutcome(t *testing.T) {
+	for _, table := range []string{catalog.AgentEvents, catalog.DeadLetters} {
+		for name, lands := range map[string]bool{"landed": true, "not landed": false} {
+			t.Run(table+" "+name, func(t *testing.T) {
+				l := newLab(t)
+				l.produce(200, 5)
+				cfg := l.config()
+				cfg.CommitTimeout = 50 * time.Millisecond
+				l.faults.Store(&faultPlan{table, func(land func() error) error {
+					if lands {
+						require.NoError(t, land())
+					}
+					time.Sleep(100 * time.Millisecond) // past the commit timeout
+					return errTest
+				}})
+				s, err := New(cfg, l.cat)
+				require.NoError(t, err)
+				var unknown *catalog.UnknownError
+				require.ErrorAs(t, s.Run(context.Background()), &unknown)
+				l.produce(20, 0)
+				l.catchUp(l.config())
+				l.requireOnce()
+			})
+		}
+	}
+}
+
+// Between the two tables' commits the limits change: what is a dead letter
+// already stays one, and is not an event too.
+func TestSinkKeepsDeadLettersAcrossALimitChange(t *testing.T) {
+	l := newLab(t)
+	l.produce(60, 0)
+	strict := l.config()
+	strict.Limits.MaxEventBytes = 60 // every event is too large
+	strict.Limits.MaxEventAge, strict.Limits.MaxClockSkew = 100*24*time.Hour, time.Hour
+	strict.CommitTimeout = 50 * time.Millisecond
+	l.faults.Store(&faultPlan{catalog.AgentEvents, func(func() error) error { time.Sleep(100 * time.Millisecond); return errTest }})
+	s, err := New(strict, l.cat)
+	require.NoError(t, err)
+	require.Error(t, s.Run(context.Background()))
+	l.produce(10, 0)
+	stats := l.catchUp(l.config())
+	require.EqualValues(t, 10, stats.CommittedRows)
+	l.requireOnce()
+}
+
+// Two sinks that do not know of each other (two groups) read the same topic
+// into the same tables, as a zombie and its successor do.
+func TestSinkFencesASecondOwner(t *testing.T) {
+	l := newLab(t)
+	l.produce(3000, 10)
+	var g errgroup.Group
+	for _, group := range []string{"one", "two"} {
+		g.Go(func() error {
+			cfg := l.config()
+			cfg.Group, cfg.MaxBatchRows = group, 300
+			s, err := New(cfg, l.cat)
+			if err != nil {
+				return err
+			}
+			err = s.Run(context.Background())
+			var e *Error
+			if errors.As(err, &e) { // gave way often enough to be sure
+				return nil
+			}
+			return err
+		})
+	}
+	require.NoError(t, g.Wait())
+	l.catchUp(l.config())
+	l.requireOnce()
+}
+
+// Two sinks of one group; the second comes while the first is at work, and goes.
+func TestSinkRebalances(t *testing.T) {
+	l := newLab(t)
+	cfg := l.config()
+	cfg.UntilCaughtUp = false
+	run := func(ctx context.Context, g *errgroup.Group) {
+		s, err := New(cfg, l.cat)
+		require.NoError(t, err)
+		g.Go(func() error { return s.Run(ctx) })
+	}
+	var g errgroup.Group
+	first, stopFirst := context.WithCancel(context.Background())
+	second, stopSecond := context.WithCancel(context.Background())
+	l.produce(500, 10)
+	run(first, &g)
+	time.Sleep(300 * time.Millisecond)
+	run(second, &g)
+	for range 10 {
+		l.produce(100, 10)
+		time.Sleep(100 * time.Millisecond)
+	}
+	stopFirst()
+	for range 5 {
+		l.produce(100, 10)
+		time.Sleep(100 * time.Millisecond)
+	}
+	stopSecond()
+	require.NoError(t, g.Wait())
+	l.catchUp(l.config())
+	l.requireOnce()
+}
+
+// A stop flushes what is pending, however far the target lag is.
+func TestSinkFlushesOnStop(t *testing.T) {
+	l := newLab(t)
+	l.produce(100, 0)
+	cfg := l.config()
+	cfg.UntilCaughtUp, cfg.TargetLag = false, time.Hour
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	cfg.OnProgress = func(s Stats) {
+		if s.Pending == 100 {
+			stop()
+		}
+	}
+	s, err := New(cfg, l.cat)
+	require.NoError(t, err)
+	require.NoError(t, s.Run(ctx))
+	require.EqualValues(t, 100, s.Stats().CommittedRows)
+	l.requireOnce()
+}
+
+// Holes of transactions are explained, not called losses; aborted records are not rows.
+func TestSinkReadsTransactions(t *testing.T) {
+	l := newLab(t)
+	l.produce(10, 0)
+	tx, err := kgo.NewClient(kgo.SeedBrokers(l.broker.ListenAddrs()...), kgo.TransactionalID("tx"), kgo.DefaultProduceTopic(testTopic),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	require.NoError(t, err)
+	defer tx.Close()
+	ctx := context.Background()
+	for i, commit := range []bool{true, false, true} {
+		require.NoError(t, tx.BeginTransaction())
+		for j := range 5 {
+			require.NoError(t, tx.ProduceSync(ctx, &kgo.Record{Partition: 1, Value: event(1000 + i*5 + j)}).FirstErr())
+		}
+		require.NoError(t, tx.EndTransaction(ctx, kgo.TransactionEndTry(commit)))
+		if commit {
+			l.sent += 5
+		}
+	}
+	l.catchUp(l.config())
+	report := l.requireOnce()
+	require.EqualValues(t, 5+3, report.Partitions[1].Holes, "five aborted records and three markers")
+}
+
+func TestSinkHoldsItsMemoryBudget(t *testing.T) {
+	l := newLab(t)
+	l.produce(20_000, 0)
+	cfg := l.config()
+	cfg.Memory, cfg.TargetLag = 4<<20, time.Hour
+	highest := int64(0)
+	cfg.OnProgress = func(s Stats) { highest = max(highest, s.Buffered) }
+	l.catchUp(cfg)
+	l.requireOnce()
+	require.LessOrEqual(t, highest, cfg.Memory)
+	require.NotZero(t, highest)
+}
+
+// What cannot be gone on from stops the sink with what to do.
+func TestSinkStops(t *testing.T) {
+	ctx := context.Background()
+	cases := []struct {
+		name string
+		make func(l *lab, cfg *Config)
+		want string
+		code int
+	}{
+		{"topic made again", func(l *lab, _ *Config) {
+			l.produce(50, 0)
+			l.catchUp(l.config())
+			_, err := l.admin.DeleteTopics(ctx, testTopic)
+			require.NoError(l.t, err)
+			_, err = l.admin.CreateTopics(ctx, 3, 1, nil, testTopic)
+			require.NoError(l.t, err)
+		}, "deleted and made again", 1},
+		{"records deleted before they were read", func(l *lab, _ *Config) {
+			l.produce(50, 0)
+			l.catchUp(l.config())
+			l.produce(50, 0)
+			ends, err := l.admin.ListEndOffsets(ctx, testTopic)
+			require.NoError(l.t, err)
+			_, err = l.admin.DeleteRecords(ctx, ends.Offsets())
+			require.NoError(l.t, err)
+		}, "gone from Kafka before they were in the table", 1},
+		{"missing topic", func(_ *lab, cfg *Config) { cfg.Topics = []string{"no-such-topic"} }, "does not exist", 2},
+		{"no broker", func(_ *lab, cfg *Config) { cfg.Brokers = []string{"127.0.0.1:1"} }, "no Kafka broker answers at 127.0.0.1:1", 1},
+		{"nothing configured", func(_ *lab, cfg *Config) { cfg.Brokers = nil }, "kafka.brokers", 2},
+	}
+	for _, tc := range cases {
+		t.Run(tc.name, func(t *testing.T) {
+			l := newLab(t)
+			cfg := l.config()
+			tc.make(l, &cfg)
+			s, err := New(cfg, l.cat)
+			if err == nil {
+				err = s.Run(ctx)
+			}
+			var e *Error
+			require.ErrorAs(t, err, &e)
+			require.ErrorContains(t, err, tc.want)
+			require.Equal(t, tc.code, e.ExitCode())
+		})
+	}
+}
+
+// A topic made again while the sink runs stops it too.
+func TestSinkStopsWhenATopicIsMadeAgain(t *testing.T) {
+	l := newLab(t)
+	l.produce(50, 0)
+	cfg := l.config()
+	cfg.UntilCaughtUp = false
+	s, err := New(cfg, l.cat)
+	require.NoError(t, err)
+	done := make(chan error, 1)
+	go func() { done <- s.Run(context.Background()) }()
+	require.Eventually(t, func() bool { return s.Stats().CommittedRows == 50 }, 20*time.Second, 20*time.Millisecond)
+	_, err = l.admin.DeleteTopics(context.Background(), testTopic)
+	require.NoError(t, err)
+	_, err = l.admin.CreateTopics(context.Background(), 3, 1, nil, testTopic)
+	require.NoError(t, err)
+	select {
+	case err := <-done:
+		require.ErrorContains(t, err, "deleted and made again")
+	case <-time.After(30 * time.Second):
+		t.Fatal("the sink goes on")
+	}
+}
