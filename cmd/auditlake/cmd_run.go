@@ -44,6 +44,9 @@ its start is in the tables.`,
 		if err != nil {
 			return err
 		}
+		if err := pingKafka(cmd.Context(), cfg); err != nil {
+			return err
+		}
 		return a.withCatalog(cmd.Context(), false, func(cat *catalog.Catalog) error {
 			ctx, started := cmd.Context(), time.Now()
 			stats, err := a.runSink(ctx, cfg, cat, untilCaughtUp)
@@ -73,19 +76,18 @@ its start is in the tables.`,
 // runSink runs the configured number of sinks until ctx is done or, if asked
 // to, until they have caught up.
 func (a *app) runSink(ctx context.Context, cfg *config.Config, cat *catalog.Catalog, untilCaughtUp bool) (sink.Stats, error) {
-	client, err := kafkaOptions(cfg)
+	settings, err := sinkConfig(cfg)
 	if err != nil {
 		return sink.Stats{}, err
 	}
 	workers := int(cfg.Sink.Workers)
+	settings.UntilCaughtUp, settings.Log = untilCaughtUp, a.logger()
+	settings.Memory /= int64(workers)
 	all := newTotals(workers)
 	var bar *ui.Progress
 	defer func() { bar.Done() }()
 	group, ctx := errgroup.WithContext(ctx)
 	for i := range workers {
-		settings := sinkConfig(cfg)
-		settings.Client, settings.UntilCaughtUp, settings.Log = client, untilCaughtUp, a.logger()
-		settings.Memory /= int64(workers)
 		settings.OnProgress = func(s sink.Stats) {
 			all.set(i, s, func(sum sink.Stats) {
 				if untilCaughtUp {
@@ -110,9 +112,10 @@ func (a *app) runSink(ctx context.Context, cfg *config.Config, cat *catalog.Cata
 	return all.sum(), err
 }
 
-func sinkConfig(cfg *config.Config) sink.Config {
+func sinkConfig(cfg *config.Config) (sink.Config, error) {
+	client, err := kafkaOptions(cfg)
 	return sink.Config{
-		Brokers: cfg.Kafka.Brokers, Topics: cfg.Kafka.Topics, Group: cfg.Kafka.Group,
+		Brokers: cfg.Kafka.Brokers, Topics: cfg.Kafka.Topics, Group: cfg.Kafka.Group, Client: client,
 		StartLatest:     cfg.Kafka.Start == "latest",
 		ReadUncommitted: cfg.Kafka.Isolation == "read_uncommitted",
 		SessionTimeout:  cfg.Kafka.SessionTimeout.Std(),
@@ -121,7 +124,7 @@ func sinkConfig(cfg *config.Config) sink.Config {
 		ShutdownTimeout: cfg.Sink.ShutdownTimeout.Std(), CompressionLevel: int(cfg.Sink.CompressionLevel),
 		Limits:  limits(cfg),
 		Version: readVersions().Version,
-	}
+	}, err
 }
 
 func limits(cfg *config.Config) envelope.Limits {
@@ -172,7 +175,7 @@ func (t *totals) add() sink.Stats {
 		sum.Fenced += s.Fenced
 		sum.CommitRetries += s.CommitRetries
 		sum.CaughtUp += s.CaughtUp
-		sum.CaughtUpGoal += s.CaughtUpGoal
+		sum.CaughtUpGoal = max(sum.CaughtUpGoal, s.CaughtUpGoal) // all of them, for each
 		for class, n := range s.DeadLetters {
 			sum.DeadLetters[class] += n
 		}

@@ -85,6 +85,15 @@ func kafkaClient(ctx context.Context, cfg *config.Config, more ...kgo.Opt) (*kgo
 	return client, nil
 }
 
+// pingKafka fails at once where nobody listens; other requests are retried.
+func pingKafka(ctx context.Context, cfg *config.Config) error {
+	client, err := kafkaClient(ctx, cfg)
+	if err == nil {
+		client.Close()
+	}
+	return err
+}
+
 // unreachableError says that no broker answers.
 type unreachableError struct {
 	brokers []string

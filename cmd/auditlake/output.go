@@ -32,7 +32,7 @@ type output struct {
 // outputFlags adds -o and --json to a command that knows the given forms.
 func outputFlags(cmd *cobra.Command, allows ...string) *output {
 	o := &output{allows: allows}
-	cmd.Flags().StringVarP(&o.format, "output", "o", asTable, "form of the result: "+strings.Join(allows, ", "))
+	cmd.Flags().StringVarP(&o.format, "output", "o", asTable, "`FORM` of the result: "+strings.Join(allows, ", "))
 	cmd.Flags().BoolVar(&o.json, "json", false, "the same as -o json")
 	complete(cmd, "output", allows...)
 	return o

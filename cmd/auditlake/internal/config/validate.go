@@ -150,7 +150,7 @@ func (c *Config) checkSink() error {
 
 func (c *Config) checkSQL() error {
 	return c.atLeast(
-		bound{"sql.memory_limit", c.SQL.MemoryLimit.Bytes(), 32 * int64(mib), "32MiB"},
+		bound{"sql.memory_limit", c.SQL.MemoryLimit.Bytes(), 64 * int64(mib), "64MiB"},
 		bound{"sql.threads", c.SQL.Threads, 0, "0 (all cores)"},
 		bound{"sql.timeout", int64(c.SQL.Timeout), 1e6, "1ms"},
 		bound{"sql.cache_size", c.SQL.CacheSize.Bytes(), 0, "0B"},

@@ -21,6 +21,16 @@ func IsTerminal(w any) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
+// Width is the width of the terminal w, or 0 where w is none.
+func Width(w any) int {
+	if f, ok := w.(*os.File); ok {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil {
+			return width
+		}
+	}
+	return 0
+}
+
 // Table writes rows under a header, without rules or borders. A column whose
 // header ends in ">" is aligned to the right, and the mark is not shown.
 func Table(w io.Writer, header []string, rows [][]string) error {
