@@ -6,11 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/parquet"
-	"github.com/apache/arrow-go/v18/parquet/compress"
-	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 	"github.com/apache/iceberg-go"
 	iceio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
@@ -43,8 +41,9 @@ type Writer struct {
 	path string
 	fs   iceio.WriteFileIO
 	out  *output
-	pq   *pqarrow.FileWriter
-	held int64
+	pq   *parquetWriter
+	err  error // after which the file is worth nothing
+	done bool  // closed or aborted
 }
 
 // aborter is what storage writers offer beside io.Closer: end without leaving
@@ -52,7 +51,8 @@ type Writer struct {
 type aborter interface{ Abort() error }
 
 // Create starts a data file at path. Nothing refers to it before the DataFile
-// that Close returns is part of a snapshot commit.
+// that Close returns is part of a snapshot commit. A Writer must be ended by
+// Close or Abort.
 func Create(fs iceio.WriteFileIO, path string, spec Spec) (*Writer, error) {
 	if spec.CompressionLevel == 0 {
 		spec.CompressionLevel = DefaultLevel
@@ -60,86 +60,104 @@ func Create(fs iceio.WriteFileIO, path string, spec Spec) (*Writer, error) {
 	if spec.RowGroupBytes <= 0 {
 		spec.RowGroupBytes = DefaultRowGroupBytes
 	}
-	file, err := fs.Create(path)
+	out := &output{}
+	pq, err := newParquetWriter(out, spec.Arrow, spec.CompressionLevel, func(name string) bool {
+		return hasBounds(spec.Properties, name)
+	})
 	if err != nil {
 		return nil, err
 	}
-	w := &Writer{spec: spec, path: path, fs: fs, out: &output{w: file}}
-	props := parquet.NewWriterProperties(parquet.WithDictionaryDefault(false), parquet.WithCompression(compress.Codecs.Zstd),
-		parquet.WithCompressionLevel(spec.CompressionLevel), parquet.WithStats(true), parquet.WithBatchSize(4096))
-	if w.pq, err = pqarrow.NewFileWriter(spec.Arrow, w.out, props, pqarrow.NewArrowWriterProperties()); err != nil {
-		return nil, errors.Join(err, w.Abort())
+	if out.w, err = fs.Create(path); err != nil {
+		return nil, err
 	}
-	return w, nil
+	return &Writer{spec: spec, path: path, fs: fs, out: out, pq: pq}, nil
 }
 
-// Write appends the rows of a record batch, which the caller may release.
+// hasBounds reports whether the table's metrics mode for a column has bounds.
+// Those who read the file itself get none either: of long texts they would cost
+// more than they are good for.
+func hasBounds(props iceberg.Properties, name string) bool {
+	mode := props.Get(table.MetricsModeColumnConfPrefix+"."+name, props.Get(table.DefaultWriteMetricsModeKey, ""))
+	return !strings.EqualFold(mode, "none") && !strings.EqualFold(mode, "counts")
+}
+
+// Write appends the rows of a record batch, which the caller may release. After
+// an error the file can only be aborted.
 func (w *Writer) Write(rb arrow.RecordBatch) error {
-	if rb.NumRows() == 0 {
-		return nil
+	if err := w.usable(); err != nil {
+		return err
 	}
 	for i, f := range w.spec.Arrow.Fields() {
 		if !f.Nullable && rb.Column(i).NullN() > 0 {
 			return fmt.Errorf("column %s is required and has %d NULLs", f.Name, rb.Column(i).NullN())
 		}
 	}
-	if err := w.pq.WriteBuffered(rb); err != nil {
-		return err
-	}
-	for _, c := range rb.Columns() {
-		w.held += int64(c.Data().SizeInBytes())
-	}
-	if w.held >= w.spec.RowGroupBytes {
-		return w.FlushRowGroup()
-	}
-	return nil
+	w.err = w.pq.write(rb, w.spec.RowGroupBytes)
+	return w.err
 }
 
 // FlushRowGroup ends the row group, so that nothing of the file is held in
 // memory but its footer.
 func (w *Writer) FlushRowGroup() error {
-	if w.held == 0 {
-		return nil
+	if err := w.usable(); err != nil {
+		return err
 	}
-	w.held = 0
-	w.pq.NewBufferedRowGroup()
-	return w.out.err
+	w.err = w.pq.flush()
+	return w.err
+}
+
+func (w *Writer) usable() error {
+	if w.done {
+		return errors.New("data file is closed")
+	}
+	return w.err
 }
 
 // Buffered is how many bytes the writer holds in memory.
-func (w *Writer) Buffered() int64 { return w.held }
+func (w *Writer) Buffered() int64 { return w.pq.buffered() }
 
 // Size is how large the file is, with an estimate of what is still in memory.
-func (w *Writer) Size() int64 { return w.out.n + w.held/5 }
+func (w *Writer) Size() int64 { return w.out.n + w.pq.unwritten() }
 
-// Close completes the file and makes it durable.
+// Close completes the file and makes it durable. After an error nothing of the
+// file is left, as after Abort.
 func (w *Writer) Close() (iceberg.DataFile, error) {
-	if err := w.pq.Close(); err != nil {
+	if err := w.usable(); err != nil {
 		return nil, errors.Join(err, w.Abort())
 	}
-	meta, err := w.pq.FileMetadata()
+	meta, err := w.pq.close()
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, w.Abort())
 	}
-	if w.out.err != nil {
-		return nil, errors.Join(w.out.err, w.Abort())
-	}
-	if err := w.out.w.Close(); err != nil {
-		return nil, err
-	}
-	return table.DataFileFromMetadata(table.DataFileArgs{
+	df, err := table.DataFileFromMetadata(table.DataFileArgs{
 		Schema: w.spec.Iceberg, Spec: w.spec.PartitionSpec, Format: iceberg.ParquetFile, Metadata: meta,
 		FilePath: w.path, FileSize: w.out.n, Content: iceberg.EntryContentData,
 		PartitionValues: w.spec.Partition, Properties: w.spec.Properties, FormatVersion: w.spec.FormatVersion,
 	})
+	if err != nil {
+		return nil, errors.Join(err, w.Abort())
+	}
+	if err := w.out.w.Close(); err != nil {
+		return nil, errors.Join(err, w.Abort())
+	}
+	w.done = true
+	w.pq.release()
+	return df, nil
 }
 
-// Abort ends the writer and leaves nothing of the file.
+// Abort ends the writer and leaves nothing of the file. It does nothing after
+// Close or Abort.
 func (w *Writer) Abort() error {
+	if w.done {
+		return nil
+	}
+	w.done = true
+	w.pq.release()
 	if a, ok := w.out.w.(aborter); ok {
 		return a.Abort()
 	}
-	return errors.Join(w.out.w.Close(), w.fs.Remove(w.path))
+	w.out.w.Close() // its outcome does not matter to a file that goes
+	return w.fs.Remove(w.path)
 }
 
 // output counts what goes to storage and remembers the first error.
@@ -158,6 +176,3 @@ func (o *output) Write(p []byte) (int, error) {
 	o.err = err
 	return n, err
 }
-
-// Close keeps the file open: who wrote the footer is not who makes it durable.
-func (o *output) Close() error { return nil }

@@ -71,7 +71,7 @@ func randomBatch(sc *arrow.Schema, rnd *rand.Rand, first, n int) arrow.RecordBat
 			case *array.StringBuilder:
 				switch f.Name {
 				case "class":
-					fb.Append([]string{"prompt", "tool_call", ""}[rnd.Intn(3)])
+					fb.Append([]string{"prompt", "tool_call", "action"}[rnd.Intn(3)])
 				case "id":
 					fb.Append(fmt.Sprintf("%08d", row))
 				default:
@@ -233,7 +233,7 @@ func TestDataFile(t *testing.T) {
 	}
 	require.Equal(t, "00000000", bound(df.LowerBoundValues(), 1, iceberg.PrimitiveTypes.String))
 	require.Equal(t, "00002799", bound(df.UpperBoundValues(), 1, iceberg.PrimitiveTypes.String))
-	require.Equal(t, "", bound(df.LowerBoundValues(), 2, iceberg.PrimitiveTypes.String))
+	require.Equal(t, "action", bound(df.LowerBoundValues(), 2, iceberg.PrimitiveTypes.String))
 	require.Equal(t, "tool_call", bound(df.UpperBoundValues(), 2, iceberg.PrimitiveTypes.String))
 	require.Equal(t, "-3", bound(df.LowerBoundValues(), 5, iceberg.PrimitiveTypes.Int32))
 	require.Equal(t, "3", bound(df.UpperBoundValues(), 5, iceberg.PrimitiveTypes.Int32))
