@@ -1,0 +1,127 @@
+package queries
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	duckdb "github.com/duckdb/duckdb-go/v2"
+)
+
+// engine is one DuckDB in memory, for one run.
+type engine struct {
+	db   *sql.DB
+	conn *sql.Conn
+	dir  string // of this run alone: spill files and the result on its way out
+}
+
+// openEngine starts a DuckDB that writes nowhere but below dir.
+func openEngine(ctx context.Context, threads int, memory int64, dir string) (*engine, error) {
+	connector, err := duckdb.NewConnector(fmt.Sprintf("?threads=%d&memory_limit=%dB", threads, memory), nil)
+	if err != nil {
+		return nil, fmt.Errorf("start DuckDB: %w", err)
+	}
+	e := &engine{db: sql.OpenDB(connector), dir: dir}
+	e.conn, err = e.db.Conn(ctx)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start DuckDB: %w", err), e.db.Close())
+	}
+	// Times read and print as UTC wherever the machine stands.
+	if err := e.exec(ctx, "SET TimeZone='UTC'", "CREATE SCHEMA lake"); err != nil {
+		return nil, errors.Join(err, e.close())
+	}
+	return e, nil
+}
+
+// close releases the engine; results still open keep it alive, so they are
+// closed first.
+func (e *engine) close() error {
+	return errors.Join(e.conn.Close(), e.db.Close())
+}
+
+func (e *engine) exec(ctx context.Context, statements ...string) error {
+	for _, text := range statements {
+		if _, err := e.conn.ExecContext(ctx, text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// resultFile is where a result stands before it goes to its writer.
+func (e *engine) resultFile() string { return filepath.Join(e.dir, "result") }
+
+// lock closes the engine to everything but the data files, in the order that
+// DuckDB needs: first what is allowed, then no external access, then no more
+// settings. The data files can still be written through COPY, which is why the
+// probe lets no COPY through.
+func (e *engine) lock(ctx context.Context, files []string, spill int64) error {
+	allowed := append([]string{e.resultFile()}, files...)
+	return e.exec(ctx,
+		"SET allowed_paths="+textList(allowed),
+		"SET temp_directory="+literal(filepath.Join(e.dir, "spill")),
+		fmt.Sprintf("SET max_temp_directory_size='%dB'", spill),
+		"SET autoinstall_known_extensions=false",
+		"SET autoload_known_extensions=false",
+		"SET allow_community_extensions=false",
+		"SET allow_persistent_secrets=false",
+		"SET enable_external_access=false",
+		"SET lock_configuration=true",
+	)
+}
+
+// mount makes the tables and views over the planned files.
+func (e *engine) mount(ctx context.Context, tables []planned, paths map[string][]string) error {
+	for _, p := range tables {
+		if err := e.exec(ctx, "CREATE VIEW lake."+p.rows+" AS "+p.scan(paths[p.table])); err != nil {
+			return fmt.Errorf("open table %s: %w", p.table, err)
+		}
+	}
+	events := tables[0]
+	if err := e.exec(ctx, viewScript(tables, "SELECT "+events.names("")+" FROM lake.event_rows")...); err != nil {
+		return fmt.Errorf("make the views: %w", err)
+	}
+	return nil
+}
+
+// dropRepeats makes agent_events count an event once: of all rows with the same
+// (source, event_id) it keeps the one at the lowest place in the log. The rows
+// that lose are few or none, so they are found once and taken out by an
+// anti-join; without any the view stays what it is. Grouping by a hash first
+// keeps the memory small, the window then compares the ids themselves.
+func (e *engine) dropRepeats(ctx context.Context, events planned) error {
+	err := e.exec(ctx, `CREATE TEMP TABLE repeats AS
+		WITH suspects AS (SELECT hash(source, event_id) AS h FROM lake.event_rows GROUP BY h HAVING count(*) > 1)
+		SELECT file_name, file_row FROM lake.event_rows WHERE hash(source, event_id) IN (SELECT h FROM suspects)
+		QUALIFY row_number() OVER (PARTITION BY source, event_id
+			ORDER BY kafka_topic, kafka_partition, kafka_offset, record_index, file_name, file_row) > 1`)
+	if err != nil {
+		return err
+	}
+	var n int64
+	if err := e.conn.QueryRowContext(ctx, "SELECT count(*) FROM repeats").Scan(&n); err != nil || n == 0 {
+		return err
+	}
+	return e.exec(ctx, "CREATE OR REPLACE VIEW agent_events AS SELECT "+events.names("r.")+
+		" FROM lake.event_rows r ANTI JOIN repeats d ON r.file_name = d.file_name AND r.file_row = d.file_row")
+}
+
+// makeRunDir makes the folder of one run and says how to remove it.
+func makeRunDir(parent string) (dir string, remove func() error, err error) {
+	if parent != "" {
+		if err := os.MkdirAll(parent, 0o700); err != nil {
+			return "", nil, fmt.Errorf("make the folder for temporary files: %w", err)
+		}
+	}
+	dir, err = os.MkdirTemp(parent, "auditlake-sql-")
+	if err != nil {
+		return "", nil, fmt.Errorf("make a folder for temporary files: %w", err)
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return "", nil, err
+	}
+	return dir, func() error { return os.RemoveAll(dir) }, nil
+}

@@ -1,0 +1,232 @@
+package queries
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+)
+
+// Format is the form of a result.
+type Format string
+
+// The forms of a result. How values are written is said in render.go.
+const (
+	Table   Format = "table"   // for people: aligned, NULL visible, cut at MaxRows and Width
+	CSV     Format = "csv"     // RFC 4180 with a header; NULL is an empty field, an empty text is ""
+	JSON    Format = "json"    // one array of objects
+	NDJSON  Format = "ndjson"  // one object a line
+	Parquet Format = "parquet" // with zstd; DuckDB's own types
+
+	formatPlan         Format = "plan"
+	formatPlanAnalyzed Format = "plan analyzed"
+)
+
+// Formats lists the forms of a result.
+var Formats = []Format{Table, CSV, JSON, NDJSON, Parquet}
+
+// Output says how a result is written.
+type Output struct {
+	Format  Format // Table if empty
+	MaxRows int64  // of a table; 1000 if zero, all if negative
+	Width   int    // columns of the terminal that a table must fit; 0 is any
+}
+
+const defaultMaxRows = 1000
+
+func (o *Output) check(w io.Writer) error {
+	if o.Format == "" {
+		o.Format = Table
+	}
+	if o.MaxRows == 0 {
+		o.MaxRows = defaultMaxRows
+	}
+	if !slices.Contains(Formats, o.Format) && o.Format != formatPlan && o.Format != formatPlanAnalyzed {
+		return usagef("the form %q is not known: take table, csv, json, ndjson or parquet", o.Format)
+	}
+	if f, ok := w.(*os.File); ok && o.Format == Parquet {
+		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+			return usagef("Parquet is no text for a terminal: send it to a file, with > result.parquet")
+		}
+	}
+	return nil
+}
+
+// write runs the statement and writes its rows.
+func (o Output) write(ctx context.Context, e *engine, sh *shape, st statement, w io.Writer) (Result, error) {
+	st.text = oneStatement(st.text)
+	switch o.Format {
+	case Table:
+		return o.writeTable(ctx, e, sh, st, w)
+	case formatPlan, formatPlanAnalyzed:
+		return Result{}, o.writePlan(ctx, e, st, w)
+	}
+	return o.export(ctx, e, sh, st, w)
+}
+
+// export lets DuckDB write the result to a file of its own, a piece at a time,
+// and copies that to w once it is whole: a failed run writes nothing, and the
+// result is never in memory as a whole.
+func (o Output) export(ctx context.Context, e *engine, sh *shape, st statement, w io.Writer) (Result, error) {
+	options, expr := "FORMAT csv, HEADER", textExpr
+	switch o.Format {
+	case JSON:
+		options, expr = "FORMAT json, ARRAY true", jsonExpr
+	case NDJSON:
+		options, expr = "FORMAT json, ARRAY false", jsonExpr
+	case Parquet:
+		options, expr = "FORMAT parquet, COMPRESSION zstd", parquetExpr
+	}
+	done, err := e.conn.ExecContext(ctx, "COPY ("+rendered(sh, st.text, expr)+") TO "+literal(e.resultFile())+
+		" ("+options+", USE_TMP_FILE false)", st.args...)
+	if err != nil {
+		return Result{}, err
+	}
+	rows, err := done.RowsAffected()
+	if err != nil {
+		return Result{}, err
+	}
+	file, err := os.Open(e.resultFile())
+	if err != nil {
+		return Result{}, fmt.Errorf("read the result: %w", err)
+	}
+	defer file.Close()
+	if _, err := io.Copy(w, &contextReader{ctx, file}); err != nil {
+		return Result{}, fmt.Errorf("write the result: %w", err)
+	}
+	return Result{Rows: rows}, nil
+}
+
+// writeTable asks for one row more than it shows, to know whether there is more.
+func (o Output) writeTable(ctx context.Context, e *engine, sh *shape, st statement, w io.Writer) (Result, error) {
+	text := rendered(sh, st.text, textExpr)
+	if o.MaxRows > 0 {
+		text += fmt.Sprintf(" LIMIT %d", o.MaxRows+1)
+	}
+	rows, err := queryText(ctx, e, text, st.args)
+	if err != nil {
+		return Result{}, err
+	}
+	res := Result{Rows: int64(len(rows))}
+	if o.MaxRows > 0 && res.Rows > o.MaxRows {
+		rows, res.Rows, res.More = rows[:o.MaxRows], o.MaxRows, true
+	}
+	right := make([]bool, len(sh.types))
+	for i, info := range sh.types {
+		right[i] = numeric(info)
+	}
+	return res, printTable(w, uniqueNames(sh.names), right, rows, o.Width, res.More)
+}
+
+// queryText reads rows whose columns are all text.
+func queryText(ctx context.Context, e *engine, text string, args []any) (out [][]sql.NullString, err error) {
+	rows, err := e.conn.QueryContext(ctx, text, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	names, err := rows.Columns()
+	if err != nil {
+		return nil, err
+	}
+	for rows.Next() {
+		row, into := make([]sql.NullString, len(names)), make([]any, len(names))
+		for i := range row {
+			into[i] = &row[i]
+		}
+		if err := rows.Scan(into...); err != nil {
+			return nil, err
+		}
+		out = append(out, row)
+	}
+	return out, rows.Err()
+}
+
+// writePlan explains a statement that the probe let through: EXPLAIN itself is
+// refused there, since EXPLAIN ANALYZE of a COPY writes.
+func (o Output) writePlan(ctx context.Context, e *engine, st statement, w io.Writer) error {
+	verb := "EXPLAIN "
+	if o.Format == formatPlanAnalyzed {
+		verb = "EXPLAIN ANALYZE "
+	}
+	rows, err := queryText(ctx, e, verb+st.text, st.args)
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		if _, err := fmt.Fprintln(w, strings.TrimRight(row[len(row)-1].String, "\n")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// oneStatement cuts off the semicolon that ends a statement, and the comments
+// after it, so that the text can stand in brackets. The probe has made sure
+// that there is no second statement.
+func oneStatement(text string) string {
+	for i := 0; i < len(text); {
+		switch {
+		case text[i] == ';':
+			return text[:i]
+		case text[i] == '\'' || text[i] == '"':
+			i = after(text, i+1, text[i:i+1])
+		case strings.HasPrefix(text[i:], "--"):
+			i = after(text, i, "\n")
+		case strings.HasPrefix(text[i:], "/*"):
+			i = afterComment(text, i)
+		case text[i] == '$':
+			tag := dollarTag(text[i:])
+			i = after(text, i+max(1, len(tag)), tag)
+		default:
+			i++
+		}
+	}
+	return text
+}
+
+// after is the place behind the next mark, or the end of the text.
+func after(text string, i int, mark string) int {
+	if n := strings.Index(text[i:], mark); n >= 0 {
+		return i + n + len(mark)
+	}
+	return len(text)
+}
+
+// afterComment is the place behind a block comment; these nest.
+func afterComment(text string, i int) int {
+	depth := 0
+	for i < len(text) {
+		switch {
+		case strings.HasPrefix(text[i:], "/*"):
+			depth, i = depth+1, i+2
+		case strings.HasPrefix(text[i:], "*/"):
+			depth, i = depth-1, i+2
+			if depth == 0 {
+				return i
+			}
+		default:
+			i++
+		}
+	}
+	return i
+}
+
+// dollarTag is the $tag$ that a dollar-quoted text starts with; empty for a
+// parameter such as $from.
+func dollarTag(text string) string {
+	for i := 1; i < len(text); i++ {
+		c := text[i]
+		switch {
+		case c == '$':
+			return text[:i+1]
+		case c != '_' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && c < 0x80:
+			return ""
+		}
+	}
+	return ""
+}

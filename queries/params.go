@@ -1,0 +1,193 @@
+package queries
+
+import (
+	"database/sql"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/common/model"
+)
+
+// paramValues are the values of a query's parameters by name: string, int64,
+// float64, time.Time, or nil for none.
+type paramValues map[string]any
+
+// values reads params against the query's parameters.
+func (q Query) values(params map[string]string, opts Options) (paramValues, error) {
+	names := make([]string, len(q.Params))
+	for i, p := range q.Params {
+		names[i] = p.Name
+	}
+	for _, name := range slices.Sorted(maps.Keys(params)) {
+		if !slices.Contains(names, name) {
+			return nil, usagef("query %s has no parameter %q%s: it takes %s", q.Name, name, didYouMean(name, names), strings.Join(names, ", "))
+		}
+	}
+	out := paramValues{}
+	for _, p := range q.Params {
+		text, given := params[p.Name]
+		if !given || text == "" {
+			text = p.Default
+		}
+		if given && params[p.Name] == "" || text == "" {
+			if p.Required {
+				return nil, usagef("query %s needs the parameter %s (%s)", q.Name, p.Name, p.Doc)
+			}
+			out[p.Name] = sessionDefault(p, opts)
+			continue
+		}
+		v, err := p.parse(text, opts.Now)
+		if err != nil {
+			return nil, usagef("parameter %s of query %s: %v", p.Name, q.Name, err)
+		}
+		out[p.Name] = v
+	}
+	return out, out.ordered(q)
+}
+
+// sessionDefault lets a session's time range stand for from and to.
+func sessionDefault(p Param, opts Options) any {
+	switch {
+	case p.Name == "from" && p.Type == "timestamp" && !opts.From.IsZero():
+		return opts.From
+	case p.Name == "to" && p.Type == "timestamp" && !opts.To.IsZero():
+		return opts.To
+	}
+	return nil
+}
+
+// ordered refuses ranges in which nothing can lie.
+func (v paramValues) ordered(q Query) error {
+	for _, pair := range [][2]string{{"from", "to"}, {"ref_from", "ref_to"}} {
+		from, ok := v[pair[0]].(time.Time)
+		to, ok2 := v[pair[1]].(time.Time)
+		if ok && ok2 && !from.Before(to) {
+			return usagef("query %s: %s %s is not before %s %s, so nothing lies between them", q.Name, pair[0], stamp(from), pair[1], stamp(to))
+		}
+	}
+	return nil
+}
+
+// parse reads a value as its type wants it.
+func (p Param) parse(text string, now time.Time) (any, error) {
+	switch p.Type {
+	case "integer":
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("%q is not a whole number", text)
+		}
+		return n, nil
+	case "number":
+		f, err := strconv.ParseFloat(text, 64)
+		if err != nil || f != f || f-f != 0 {
+			return nil, fmt.Errorf("%q is not a number", text)
+		}
+		return f, nil
+	case "timestamp":
+		return ParseTime(text, now)
+	case "choice":
+		if !slices.Contains(p.Choices, text) {
+			return nil, fmt.Errorf("%q is not one of %s%s", text, strings.Join(p.Choices, ", "), didYouMean(text, p.Choices))
+		}
+	case "list":
+		var items []string
+		for item := range strings.SplitSeq(text, ",") {
+			item = strings.TrimSpace(item)
+			if !slices.Contains(p.Choices, item) {
+				return nil, fmt.Errorf("%q is not one of %s%s", item, strings.Join(p.Choices, ", "), didYouMean(item, p.Choices))
+			}
+			items = append(items, item)
+		}
+		return strings.Join(items, ","), nil
+	}
+	return text, nil
+}
+
+var timeLayouts = []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04", "2006-01-02 15:04", time.DateOnly}
+
+// ParseTime reads a point in time: RFC 3339, a date or a date and time (UTC),
+// now, or a duration before now, 7d or -7d.
+func ParseTime(text string, now time.Time) (time.Time, error) {
+	if text == "now" {
+		return now.UTC(), nil
+	}
+	for _, layout := range timeLayouts {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t.UTC(), nil
+		}
+	}
+	if d, err := model.ParseDuration(strings.TrimPrefix(text, "-")); err == nil {
+		return now.Add(-time.Duration(d)).UTC(), nil
+	}
+	return time.Time{}, fmt.Errorf("%q is not a time: write 2026-03-14, 2026-03-14T09:26:53Z, now, or -7d for seven days ago", text)
+}
+
+// args are the values as arguments of the statement.
+func (v paramValues) args(q Query) []any {
+	var out []any
+	for _, p := range q.Params {
+		out = append(out, sql.Named(p.Name, v[p.Name]))
+	}
+	return out
+}
+
+// window is the time range that the query reads.
+func (v paramValues) window(q Query) window {
+	return window{
+		from: v.bound(q.windowFrom, func(a, b time.Time) bool { return a.Before(b) }),
+		to:   v.bound(q.windowTo, func(a, b time.Time) bool { return a.After(b) }),
+	}
+}
+
+// bound is the widest of the named times, or zero, open, if one has no value.
+func (v paramValues) bound(names []string, wider func(a, b time.Time) bool) (out time.Time) {
+	for _, name := range names {
+		t, ok := v[name].(time.Time)
+		if !ok {
+			return time.Time{}
+		}
+		if out.IsZero() || wider(t, out) {
+			out = t
+		}
+	}
+	return out
+}
+
+// didYouMean names the candidate that a misspelled word is nearest to, if any is near.
+func didYouMean(word string, candidates []string) string {
+	best, least := "", len(word)/3+2
+	for _, c := range candidates {
+		if d := editDistance(word, c); d < least {
+			best, least = c, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (did you mean %s?)", best)
+}
+
+// editDistance counts the letters to insert, delete or replace.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,226 @@
+package queries
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	duckdb "github.com/duckdb/duckdb-go/v2"
+	"github.com/stretchr/testify/require"
+)
+
+// golden is a file of testdata/queries/golden: an answer that answers.py worked
+// out from the same log without SQL.
+type golden struct {
+	Query  string            `json:"query"`
+	Params map[string]string `json:"params"`
+	Rows   []map[string]any  `json:"rows"`
+}
+
+func TestCannedQueriesGiveTheAnswersWorkedOutWithoutSQL(t *testing.T) {
+	s := testSession(t)
+	paths, err := filepath.Glob("../testdata/queries/golden/*.json")
+	require.NoError(t, err)
+	tested := map[string]bool{}
+	for _, path := range paths {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".json"), func(t *testing.T) {
+			var want golden
+			decode(t, readFile(t, path), &want)
+			tested[want.Query] = true
+			var got []map[string]any
+			var b strings.Builder
+			res, err := s.Query(context.Background(), want.Query, want.Params, Output{Format: JSON}, &b)
+			require.NoError(t, err)
+			decode(t, b.String(), &got)
+			require.Len(t, got, len(want.Rows))
+			require.EqualValues(t, len(got), res.Rows)
+			for i, row := range want.Rows {
+				for name, v := range row {
+					have, ok := got[i][name]
+					require.True(t, ok, "no column %s in %v", name, got[i])
+					require.True(t, same(v, have), "row %d, %s: want %v, got %v\n%v", i, name, v, have, got[i])
+				}
+			}
+		})
+	}
+	for _, q := range List() {
+		require.True(t, tested[q.Name], "%s has no golden answer", q.Name)
+	}
+}
+
+// same compares values as JSON has them: numbers to nine digits, or exactly
+// where the golden has them as text.
+func same(want, have any) bool {
+	h, ok := have.(json.Number)
+	if !ok {
+		return want == have
+	}
+	switch w := want.(type) {
+	case json.Number:
+		a, _ := w.Float64()
+		b, _ := h.Float64()
+		return math.Abs(a-b) <= 1e-9*max(1e-300, math.Abs(a), math.Abs(b))
+	case string:
+		a, ok := new(big.Rat).SetString(w)
+		b, ok2 := new(big.Rat).SetString(h.String())
+		return ok && ok2 && a.Cmp(b) == 0
+	}
+	return false
+}
+
+func decode(t *testing.T, text string, into any) {
+	dec := json.NewDecoder(strings.NewReader(text))
+	dec.UseNumber()
+	require.NoError(t, dec.Decode(into), text)
+}
+
+func readFile(t *testing.T, path string) string {
+	b, err := os.ReadFile(path)
+	require.NoError(t, err)
+	return string(b)
+}
+
+func TestEveryCannedQueryIsAsItsHeaderSays(t *testing.T) {
+	s := openTest(t, emptyPlans(t), Options{})
+	names := map[string]bool{}
+	for _, q := range List() {
+		t.Run(q.Name, func(t *testing.T) {
+			require.False(t, names[q.Name], "two queries have this name")
+			names[q.Name] = true
+			values, err := q.values(requiredParams(q), s.opts)
+			require.NoError(t, err)
+			for _, p := range q.Params {
+				require.Contains(t, q.SQL, "$"+p.Name, "parameter is not used")
+			}
+			tables, err := s.planAll(context.Background(), window{})
+			require.NoError(t, err)
+			sh, err := probe(context.Background(), tables, statement{text: q.typed(), args: values.args(q)}, t.TempDir())
+			require.NoError(t, err)
+			var want []string
+			for _, c := range q.Columns {
+				want = append(want, c.Name)
+			}
+			require.Equal(t, want, sh.names)
+			for i, c := range q.Columns {
+				require.Equal(t, c.Type, typeText(sh.types[i]), c.Name)
+			}
+		})
+	}
+	require.GreaterOrEqual(t, len(names), 6)
+}
+
+func requiredParams(q Query) map[string]string {
+	out := map[string]string{}
+	for _, p := range q.Params {
+		if p.Required {
+			out[p.Name] = "x"
+		}
+	}
+	return out
+}
+
+// typeText is DuckDB's name for a type, as far as the canned queries go.
+func typeText(info duckdb.TypeInfo) string {
+	if d, ok := info.Details().(*duckdb.DecimalDetails); ok {
+		return fmt.Sprintf("DECIMAL(%d,%d)", d.Width, d.Scale)
+	}
+	if info.InternalType() == duckdb.TYPE_TIMESTAMP_TZ {
+		return "TIMESTAMP WITH TIME ZONE"
+	}
+	return map[duckdb.Type]string{
+		duckdb.TYPE_VARCHAR: "VARCHAR", duckdb.TYPE_BIGINT: "BIGINT", duckdb.TYPE_INTEGER: "INTEGER", duckdb.TYPE_DOUBLE: "DOUBLE", duckdb.TYPE_DATE: "DATE",
+	}[info.InternalType()]
+}
+
+func TestHeadersThatAreWrongAreRefused(t *testing.T) {
+	const ok = "-- title: T\n-- question: Q?\n-- param: from timestamp = none: when\n-- column: a BIGINT: n\nSELECT 1 AS a"
+	_, err := parseQuery("audit/x.sql", ok)
+	require.NoError(t, err)
+	for _, c := range []struct{ old, new, want string }{
+		{"-- title: T\n", "", "needs a title"},
+		{"timestamp = none: when", "date = none: when", "is not NAME TYPE = DEFAULT: MEANING"},
+		{"timestamp = none: when", "choice = none: when", "name their values"},
+		{"-- title: T", "-- titel: T", `"titel" is not known`},
+		{"-- title: T", "-- title: T\n-- window: from .. until", `"until", which is no parameter`},
+		{"-- title: T", "-- window: from", "not FROM .. TO"},
+		{"a BIGINT: n", "a: n", "is not NAME TYPE: MEANING"},
+		{"-- title: T", "-- nothing", "has no key"},
+	} {
+		_, err := parseQuery("audit/x.sql", strings.Replace(ok, c.old, c.new, 1))
+		require.ErrorContains(t, err, c.want)
+	}
+}
+
+func TestParametersAreReadStrictly(t *testing.T) {
+	ledger, err := Find("audit/action_ledger")
+	require.NoError(t, err)
+	sli, err := Find("sli_daily")
+	require.NoError(t, err)
+	cost, err := Find("cost_rollup")
+	require.NoError(t, err)
+	timeline, err := Find("run_timeline")
+	require.NoError(t, err)
+	now := time.Date(2026, 3, 14, 12, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		q      Query
+		params map[string]string
+		want   string
+	}{
+		{ledger, map[string]string{"agnet": "x"}, `did you mean agent?`},
+		{ledger, map[string]string{"from": "yesterday"}, `"yesterday" is not a time`},
+		{ledger, map[string]string{"from": "2026-02-30"}, `is not a time`},
+		{ledger, map[string]string{"from": "2026-03-02", "to": "2026-03-01"}, `is not before`},
+		{sli, map[string]string{"sli": "latencies"}, `did you mean latency?`},
+		{sli, map[string]string{"latency_ms": "fast"}, `"fast" is not a number`},
+		{sli, map[string]string{"latency_ms": "NaN"}, `is not a number`},
+		{cost, map[string]string{"dimensions": "agent,modle"}, `did you mean model?`},
+		{timeline, nil, `needs the parameter run`},
+		{timeline, map[string]string{"run": ""}, `needs the parameter run`},
+		{timeline, map[string]string{"run": "r", "summary_chars": "1.5"}, `is not a whole number`},
+	} {
+		_, err := c.q.values(c.params, Options{Now: now})
+		require.ErrorContains(t, err, c.want)
+		var usage *UsageError
+		require.ErrorAs(t, err, &usage)
+	}
+	_, err = Find("action_leger")
+	require.ErrorContains(t, err, "did you mean action_ledger?")
+	for text, want := range map[string]string{
+		"2026-03-01": "2026-03-01T00:00:00Z", "2026-03-01T01:02:03+01:00": "2026-03-01T00:02:03Z", "-7d": "2026-03-07T12:00:00Z",
+		"90m": "2026-03-14T10:30:00Z", "now": "2026-03-14T12:00:00Z",
+	} {
+		got, err := ParseTime(text, now)
+		require.NoError(t, err)
+		require.Equal(t, want, stamp(got))
+	}
+}
+
+func TestTheWindowOfAQueryIsTheWidest(t *testing.T) {
+	planner := emptyPlans(t)
+	s := openTest(t, planner, Options{})
+	day := func(d int) time.Time { return time.Date(2026, 3, d, 0, 0, 0, 0, time.UTC) }
+	for _, c := range []struct {
+		query    string
+		params   map[string]string
+		from, to time.Time
+	}{
+		{"action_ledger", map[string]string{"from": "2026-03-02"}, day(2), time.Time{}},
+		{"categorical_drift", map[string]string{"from": "2026-03-05", "to": "2026-03-06", "ref_from": "2026-03-01", "ref_to": "2026-03-03"}, day(1), day(6)},
+		{"categorical_drift", map[string]string{"from": "2026-03-05", "to": "2026-03-06"}, time.Time{}, time.Time{}},
+		{"completeness", map[string]string{"from": "2026-03-05"}, time.Time{}, time.Time{}},
+		{"action_ledger", map[string]string{"from": "-1d", "to": "now"}, day(6), day(7)},
+	} {
+		_, err := s.Query(context.Background(), c.query, c.params, Output{}, &strings.Builder{})
+		require.NoError(t, err)
+		asked := planner.asked[len(planner.asked)-1]
+		require.Equal(t, c.from, asked.From)
+		require.Equal(t, c.to, asked.To)
+	}
+}
