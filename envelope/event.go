@@ -27,6 +27,7 @@ type Event struct {
 	values  [NumColumns]Value
 	present []ColumnID // the columns that have a value, in order of discovery
 	has     [NumColumns]bool
+	listBuf [][]byte // memory of the one list column
 }
 
 // Present returns the columns that have a value, each once, in no useful order.
