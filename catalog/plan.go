@@ -35,10 +35,11 @@ type Plan struct {
 // PlannedColumn is a column of the plan's schema. Type is Iceberg's name for
 // its type, such as "string", "timestamptz" or "list<string>".
 type PlannedColumn struct {
-	ID   int
-	Name string
-	Type string
-	Doc  string
+	ID       int
+	Name     string
+	Type     string
+	Doc      string
+	Required bool
 }
 
 // PlannedFile is one data file.
@@ -67,9 +68,7 @@ func (t *Table) Plan(ctx context.Context, opts PlanOptions) (*Plan, error) {
 			schema = s // time travel reads with the columns of its time
 		}
 	}
-	for _, f := range schema.Fields() {
-		plan.Columns = append(plan.Columns, PlannedColumn{f.ID, f.Name, typeName(f.Type), f.Doc})
-	}
+	plan.Columns = plannedColumns(schema)
 	if snap == nil {
 		return plan, nil
 	}
@@ -102,6 +101,14 @@ func (t *Table) Plan(ctx context.Context, opts PlanOptions) (*Plan, error) {
 		return 1
 	})
 	return plan, nil
+}
+
+func plannedColumns(schema *iceberg.Schema) []PlannedColumn {
+	var out []PlannedColumn
+	for _, f := range schema.Fields() {
+		out = append(out, PlannedColumn{f.ID, f.Name, typeName(f.Type), f.Doc, f.Required})
+	}
+	return out
 }
 
 func currentID(t *table.Table) int64 {

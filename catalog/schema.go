@@ -35,6 +35,9 @@ func Definitions() []Definition {
 	}
 }
 
+// Columns lists the definition's columns for people and other rooms.
+func (d Definition) Columns() []PlannedColumn { return plannedColumns(d.Schema) }
+
 // agentEventsSchema holds the typed columns of the envelope registry, then what
 // the sink adds. A new column goes to the end, nullable.
 func agentEventsSchema() *iceberg.Schema {

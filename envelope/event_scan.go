@@ -8,7 +8,8 @@ type eventScan struct {
 	scanner
 	ev    *Event
 	arena []byte // text of strings that had escapes
-	seen  keySet
+	seen  keySet // keys of the event
+	inner keySet // keys of its data
 
 	specVersion token
 	hasSpec     bool
@@ -125,7 +126,8 @@ func (s *eventScan) object(keys *keyTable, seen *keySet) bool {
 			s.duplicate = invalid(DuplicateKey, a.name, "%s stands twice", a.name)
 		}
 		if a != nil && a.role == roleData && s.peek() == '{' {
-			if !s.object(dataKeys, &keySet{}) {
+			s.inner = keySet{}
+			if !s.object(dataKeys, &s.inner) {
 				return false
 			}
 			continue

@@ -93,6 +93,9 @@ func (c *leaf) write(src *source) {
 		c.limit = pageBytes
 		if int(src.offsets[src.n]-src.offsets[0]) > longText*src.n {
 			c.limit = longPageBytes
+			if c.dictPages == 0 {
+				c.dict = nil // long texts differ
+			}
 		}
 	}
 	for at := 0; at < src.n && c.err == nil; {
@@ -318,7 +321,6 @@ func (c *leaf) judgeDict() {
 			c.values = append(c.values, v...)
 		}
 	}
-	c.m.held -= d.size()
 	d.release()
 	c.dict = nil
 }
