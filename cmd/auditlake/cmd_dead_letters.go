@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -49,11 +50,22 @@ func addLetterFilter(cmd *cobra.Command) *letterFilter {
 	flags.Int32Var(&f.partition, "partition", -1, "only of this topic partition `N`")
 	flags.StringVar(&f.from, "from", "", "only ingested from this `TIME` on: 2026-03-14, RFC 3339, or 7d for seven days ago (UTC)")
 	flags.StringVar(&f.to, "to", "", "only ingested before this `TIME`")
-	complete(cmd, "class", envelope.ErrorClasses...)
+	complete(cmd, "class", errorClasses()...)
 	return f
 }
 
+func errorClasses() []string {
+	var names []string
+	for _, c := range envelope.ErrorClasses {
+		names = append(names, string(c.Class))
+	}
+	return names
+}
+
 func (f *letterFilter) scan(now time.Time) (scan, error) {
+	if classes := errorClasses(); f.class != "" && !slices.Contains(classes, f.class) {
+		return scan{}, usagef("--class %q is no error class: they are %s", f.class, strings.Join(classes, ", "))
+	}
 	return (&scanFlags{from: f.from, to: f.to}).parse(now)
 }
 

@@ -52,7 +52,11 @@ nothing else and change nothing. --from and --to keep rows by event_time and sav
 			case err != nil:
 				return err
 			case setup:
-				return session.Setup(cmd.Context(), a.stdout)
+				script, err := session.SetupScript(cmd.Context())
+				if err != nil {
+					return err
+				}
+				return a.say("%s", strings.TrimSuffix(script, "\n"))
 			case explain || analyze:
 				return session.Explain(cmd.Context(), text, analyze, a.stdout)
 			}

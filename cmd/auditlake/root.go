@@ -81,8 +81,9 @@ func (a *app) addCommands(root *cobra.Command) {
 			root.AddCommand(c)
 		}
 	}
+	add(groupTry, newDevBroker(a), newProduce(a))
 	add(groupLake, newInit(a), newRun(a), newStatus(a), newVerify(a), newMigrate(a), newDeadLetters(a))
-	add(groupAsk, newSQL(a))
+	add(groupAsk, newSQL(a), newQuery(a))
 	add("", newSchema(a), newVersion(a))
 }
 

@@ -3,31 +3,21 @@ package main
 import (
 	"time"
 
-	"github.com/prometheus/common/model"
 	"github.com/spf13/cobra"
+
+	"github.com/auditlake/auditlake/queries"
 )
 
-// timeLayouts are the forms of a point in time, each UTC unless it says otherwise.
-var timeLayouts = []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04", "2006-01-02 15:04", time.DateOnly}
-
-// parseTime reads a point in time: RFC 3339, a date (its first moment, UTC), now,
-// or a duration such as 7d, that long before now. Empty is no time.
+// parseTime reads a flag that is a point in time; empty is no time.
 func parseTime(flag, text string, now time.Time) (time.Time, error) {
-	switch text {
-	case "":
+	if text == "" {
 		return time.Time{}, nil
-	case "now":
-		return now.UTC(), nil
 	}
-	for _, layout := range timeLayouts {
-		if t, err := time.Parse(layout, text); err == nil {
-			return t.UTC(), nil
-		}
+	t, err := queries.ParseTime(text, now)
+	if err != nil {
+		return t, usagef("--%s: %v", flag, err)
 	}
-	if d, err := model.ParseDuration(text); err == nil {
-		return now.Add(-time.Duration(d)).UTC(), nil
-	}
-	return time.Time{}, usagef("--%s %q is no time: write 2026-03-14, 2026-03-14T09:26:53Z, now, or 7d for seven days ago", flag, text)
+	return t, nil
 }
 
 // scanFlags choose the snapshot and the time range that a query reads.

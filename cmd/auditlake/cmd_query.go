@@ -1,0 +1,137 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/auditlake/auditlake/catalog"
+	"github.com/auditlake/auditlake/cmd/auditlake/internal/ui"
+	"github.com/auditlake/auditlake/queries"
+)
+
+// newQuery makes a subcommand of every canned query, so that each has its help,
+// its flags and their completion.
+func newQuery(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "query [NAME]",
+		Short: "Run a canned query; without a name, list them",
+		Long: `Runs a canned query. Its parameters are flags, or --param NAME=VALUE; "auditlake query NAME --help" says what
+it answers, what it takes and what its columns mean. Without a name it lists the queries.`,
+		Example: "  auditlake query\n  auditlake query action_ledger --from 7d --principal user:42\n  auditlake query cost_rollup -o csv > cost.csv",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return unknownCommand(cmd, args[0])
+			}
+			return nil
+		},
+	}
+	out := outputFlags(cmd, asTable, asCSV, asJSON, asNDJSON)
+	cmd.RunE = func(*cobra.Command, []string) error {
+		form, err := out.form()
+		if err != nil {
+			return err
+		}
+		return a.listQueries(form)
+	}
+	for _, q := range queries.List() {
+		cmd.AddCommand(newCannedQuery(a, q))
+	}
+	return cmd
+}
+
+func (a *app) listQueries(form string) error {
+	list := queries.List()
+	if form == asJSON {
+		return writeJSON(a.stdout, list)
+	}
+	var rows [][]string
+	for _, q := range list {
+		rows = append(rows, []string{q.Surface, q.Name, q.Question})
+	}
+	return writeRows(a.stdout, form, []string{"surface", "name", "question"}, rows)
+}
+
+func newCannedQuery(a *app, q queries.Query) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     q.Name,
+		Aliases: []string{q.Surface + "/" + q.Name},
+		Short:   q.Question,
+		Long:    describeQuery(q),
+		Args:    takes(0, 0, ""),
+	}
+	out := addRowsFlags(cmd)
+	f := cmd.Flags()
+	var (
+		pairs []string
+		asOf  string
+		id    int64
+	)
+	for _, p := range q.Params {
+		f.String(p.Name, p.Default, fmt.Sprintf("`%s`: %s", strings.ToUpper(p.Type), p.Doc))
+		if len(p.Choices) > 0 {
+			complete(cmd, p.Name, p.Choices...)
+		}
+	}
+	f.StringArrayVar(&pairs, "param", nil, "a parameter as `NAME=VALUE`, instead of its flag")
+	f.Int64Var(&id, "snapshot", 0, "read snapshot `ID` of agent_events, not the current one")
+	f.StringVar(&asOf, "as-of", "", "read the tables as they were at this `TIME`")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		params, err := queryParams(f, q, pairs)
+		if err != nil {
+			return err
+		}
+		s, err := (&scanFlags{asOf: asOf, snapshot: id}).parse(time.Now())
+		if err != nil {
+			return err
+		}
+		return a.withSession(cmd.Context(), s, func(_ *catalog.Catalog, session *queries.Session) error {
+			form, err := a.rows(out)
+			if err != nil {
+				return err
+			}
+			_, err = session.Query(cmd.Context(), q.Name, params, form, a.stdout)
+			return err
+		})
+	}
+	return cmd
+}
+
+// queryParams are the parameters that the user gave, by flag or by --param.
+func queryParams(f *pflag.FlagSet, q queries.Query, pairs []string) (map[string]string, error) {
+	params := map[string]string{}
+	for _, p := range q.Params {
+		if f.Changed(p.Name) {
+			params[p.Name] = f.Lookup(p.Name).Value.String()
+		}
+	}
+	for _, pair := range pairs {
+		name, value, ok := strings.Cut(pair, "=")
+		if !ok {
+			return nil, usagef("--param %q has no value: write --param NAME=VALUE", pair)
+		}
+		if _, twice := params[name]; twice {
+			return nil, usagef("parameter %s is given twice", name)
+		}
+		params[name] = value
+	}
+	return params, nil
+}
+
+func describeQuery(q queries.Query) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s (%s): %s\n", q.Title, q.Surface, q.Question)
+	for _, n := range q.Notes {
+		fmt.Fprintf(&b, "\n%s\n", n)
+	}
+	b.WriteString("\nColumns:\n")
+	rows := make([][]string, len(q.Columns))
+	for i, c := range q.Columns {
+		rows[i] = []string{"  " + c.Name, strings.ToLower(c.Type), c.Doc}
+	}
+	mustNot(ui.List(&b, rows)) // a strings.Builder takes everything
+	return strings.TrimRight(b.String(), "\n")
+}
