@@ -47,6 +47,12 @@ func New(ctx context.Context, location string, cfg Config) (FileIO, error) {
 	switch scheme := schemeOf(location); scheme {
 	case "", "file":
 		return local{}, nil
+	case "s3", "s3a":
+		c, err := clientFor(ctx, cfg.S3)
+		if err != nil {
+			return nil, err
+		}
+		return objects{c}, nil
 	default:
 		return nil, unsupported(location, scheme)
 	}
