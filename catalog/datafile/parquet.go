@@ -180,8 +180,8 @@ func (w *parquetWriter) flush() error {
 	defer func() { buf.Reset(nil); writers.Put(buf) }()
 	offset := w.out.n
 	if w.groups == 0 {
-		buf.Write(magic)
-		offset += int64(len(magic))
+		n, _ := buf.Write(magic) // its error is Flush's
+		offset += int64(n)
 	}
 	group := w.footer.AppendRowGroup()
 	group.SetNumRows(w.rows)
