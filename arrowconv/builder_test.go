@@ -170,9 +170,10 @@ func appendReferenceHeaders(lb *array.ListBuilder, hs []envelope.Header) {
 
 func sampleProvenance(row int) *Provenance {
 	at := &Provenance{Topic: "t", Partition: 3, Offset: int64(row), Timestamp: int64(row%4) - 1, IngestTime: 1_700_000_000_000_000}
-	if row%3 == 1 {
+	switch row % 3 {
+	case 1:
 		at.Key = []byte{}
-	} else if row%3 == 2 {
+	case 2:
 		at.Key = []byte{0, 0xff, byte(row)}
 		at.Headers = []envelope.Header{{Key: "k", Value: []byte("v")}, {Key: "k"}, {Key: "", Value: []byte{}}}
 	}

@@ -114,7 +114,7 @@ func (w *Writer) usable() error {
 }
 
 // Buffered is how many bytes the writer holds in memory.
-func (w *Writer) Buffered() int64 { return w.pq.buffered() }
+func (w *Writer) Buffered() int64 { return w.pq.held }
 
 // Size is how large the file is, with an estimate of what is still in memory.
 func (w *Writer) Size() int64 { return w.out.n + w.pq.unwritten() }

@@ -35,7 +35,8 @@ type parquetWriter struct {
 	schema *schema.Schema
 	footer *metadata.FileMetaDataBuilder
 	groups int
-	rows   int // of the row group
+	rows   int   // of the row group
+	held   int64 // memory, see measure
 }
 
 // newParquetWriter binds the fields of an Arrow schema. stats says for which
@@ -99,6 +100,7 @@ func (w *parquetWriter) write(rb arrow.RecordBatch, groupBytes int64) error {
 		if err != nil {
 			return err
 		}
+		w.measure()
 		if w.rawBytes() >= groupBytes {
 			if err := w.flush(); err != nil {
 				return err
@@ -132,18 +134,15 @@ func (w *parquetWriter) rawBytes() int64 {
 	return n
 }
 
-// buffered is the memory held, dictionaries' tables included.
-func (w *parquetWriter) buffered() int64 {
-	if w.rows == 0 {
-		return 0
-	}
-	n := w.m.held
+// measure sums up the memory held, dictionaries' tables included. It is done
+// once a record batch: callers ask once a row.
+func (w *parquetWriter) measure() {
+	w.held = w.m.held
 	for _, c := range w.leaves {
 		if c.dict != nil {
-			n += c.dict.size()
+			w.held += c.dict.size()
 		}
 	}
-	return n
 }
 
 // unwritten estimates what the row group will add to the file.
@@ -227,6 +226,7 @@ func (w *parquetWriter) reset() {
 		c.reset()
 		c.release()
 	}
+	w.measure()
 }
 
 // describe fills a column chunk's metadata; start is its offset in the file.
