@@ -60,17 +60,18 @@ func probe(ctx context.Context, tables []planned, st statement, dir string) (sh 
 		return nil, fmt.Errorf("lock DuckDB down: %w", err)
 	}
 	sh = &shape{reads: map[string]bool{}}
-	if err := sh.gate(ctx, e, st); err != nil {
+	if err := sh.gate(e, st); err != nil {
 		return nil, err
 	}
 	return sh, sh.walkPlan(ctx, e, st)
 }
 
-// gate prepares the statement, which parses and binds it: several statements in
-// one text do not prepare.
-func (sh *shape) gate(ctx context.Context, e *engine, st statement) error {
+// gate prepares the statement, which parses and binds it. It must be Prepare:
+// that refuses several statements in one text, where PrepareContext would run
+// all but the last.
+func (sh *shape) gate(e *engine, st statement) error {
 	return e.conn.Raw(func(c any) error {
-		prepared, err := c.(driver.ConnPrepareContext).PrepareContext(ctx, st.text)
+		prepared, err := c.(driver.Conn).Prepare(st.text)
 		if err != nil {
 			return judgeText(err)
 		}
@@ -104,7 +105,7 @@ func (sh *shape) gate(ctx context.Context, e *engine, st statement) error {
 
 // judgeText tells a text that is refused from one that is merely wrong.
 func judgeText(err error) error {
-	if strings.Contains(err.Error(), "multiple statements") || strings.Contains(err.Error(), "multi") && strings.Contains(err.Error(), "statement") {
+	if strings.Contains(err.Error(), "PrepareContext") { // the client's hint for several statements
 		return &GateError{"one statement at a time, and this text holds several"}
 	}
 	if strings.Contains(err.Error(), "empty query") {

@@ -78,11 +78,18 @@ func isoTime(kind duckdb.Type, col string) string {
 	return text
 }
 
-// parquetExpr gives SQL for a value that keeps its digits in Parquet, which has
-// no 128-bit integer: DuckDB would write a double.
+// parquetExpr gives SQL for a value that stays what it is in Parquet. That has no
+// 128-bit integer, DuckDB would write a double, and its intervals cannot be
+// negative.
 func parquetExpr(info duckdb.TypeInfo, col string) string {
-	if info != nil && (info.InternalType() == duckdb.TYPE_HUGEINT || info.InternalType() == duckdb.TYPE_UHUGEINT) {
+	if info == nil {
+		return col
+	}
+	switch info.InternalType() {
+	case duckdb.TYPE_HUGEINT, duckdb.TYPE_UHUGEINT:
 		return col + "::DECIMAL(38, 0)"
+	case duckdb.TYPE_INTERVAL:
+		return col + "::VARCHAR"
 	}
 	return col
 }

@@ -31,7 +31,7 @@ func printTable(w io.Writer, names []string, right []bool, rows [][]sql.NullStri
 			}
 		}
 	}
-	widths := columnWidths(names, cells, width)
+	widths := columnWidths(names, cells, right, width)
 	t := table.NewWriter()
 	style := table.StyleLight
 	style.Format.Header = text.FormatDefault
@@ -94,9 +94,9 @@ func visible(s string) string {
 
 func snip(s string, width int) string { return text.Snip(s, width, "…") }
 
-// columnWidths shares the width of the terminal: columns give way from the
-// widest down.
-func columnWidths(names []string, cells [][]string, width int) []int {
+// columnWidths shares the width of the terminal: texts give way from the widest
+// down. A number that is cut is another number, so those keep their width.
+func columnWidths(names []string, cells [][]string, fixed []bool, width int) []int {
 	widths := make([]int, len(names))
 	for i, name := range names {
 		widths[i] = text.StringWidthWithoutEscSequences(visible(name))
@@ -110,13 +110,13 @@ func columnWidths(names []string, cells [][]string, width int) []int {
 	}
 	room := width - 3*len(widths) - 1 // "│ a │ b │"
 	for total := sum(widths); total > room; total-- {
-		widest := 0
+		widest := -1
 		for i := range widths {
-			if widths[i] > widths[widest] {
+			if !fixed[i] && widths[i] > minCell && (widest < 0 || widths[i] > widths[widest]) {
 				widest = i
 			}
 		}
-		if widths[widest] <= minCell {
+		if widest < 0 {
 			break
 		}
 		widths[widest]--

@@ -171,11 +171,11 @@ var macros = []macro{
 		WHEN 'tool_call_response' THEN '[result ' || coalesce(part ->> '$.response', part ->> '$.result', '') || ']'
 		ELSE coalesce(part ->> '$.content', part ->> '$.text', '[' || (part ->> '$.type') || ']', CAST(part AS VARCHAR)) END`, "one part of a message as plain text"},
 	{"message_line", "message", `CASE WHEN json_type(message, '$.parts') = 'ARRAY'
-		THEN coalesce((message ->> '$.role') || ': ', '') || array_to_string(list_transform(json_extract(message, '$.parts[*]'), lambda p: part_text(p)), ' ')
+		THEN coalesce((message ->> '$.role') || ': ', '') || array_to_string(list_transform(CAST(json_extract(message, '$.parts[*]') AS JSON[]), lambda p: part_text(p)), ' ')
 		WHEN json_type(message) = 'VARCHAR' THEN message ->> '$'
 		ELSE coalesce((message ->> '$.role') || ': ', '') || part_text(message) END`, "one message as plain text"},
 	{"message_text", "messages", `CASE WHEN NOT json_valid(messages) THEN messages
-		WHEN json_type(messages) = 'ARRAY' THEN array_to_string(list_transform(json_extract(messages, '$[*]'), lambda m: message_line(m)), chr(10))
+		WHEN json_type(messages) = 'ARRAY' THEN array_to_string(list_transform(CAST(json_extract(messages, '$[*]') AS JSON[]), lambda m: message_line(m)), chr(10))
 		ELSE message_line(CAST(messages AS JSON)) END`, "messages as plain text, a line a message: message_text(input_messages)"},
 }
 

@@ -1,0 +1,250 @@
+package queries
+
+import (
+	"context"
+	"database/sql/driver"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/auditlake/auditlake/catalog"
+)
+
+// run runs SQL for its error.
+func run(s *Session, sql string) error {
+	_, err := s.SQL(context.Background(), sql, Output{Format: CSV}, io.Discard)
+	return err
+}
+
+func TestTheGateRefusesWhatIsNoQuestion(t *testing.T) {
+	dir := t.TempDir()
+	s := openTest(t, logPlans(t, dir), Options{})
+	file := filepath.Join(dir, "events 0.parquet")
+	before := readFile(t, file)
+	out := filepath.Join(dir, "out")
+	for _, sql := range []string{
+		"COPY (SELECT 42 AS hacked) TO " + literal(file) + " (FORMAT parquet, USE_TMP_FILE false)",
+		"COPY agent_events TO " + literal(out),
+		"EXPLAIN ANALYZE COPY (SELECT 42 AS hacked) TO " + literal(file) + " (FORMAT parquet, USE_TMP_FILE false)",
+		"EXPLAIN SELECT 1",
+		"ATTACH ':memory:' AS other", "ATTACH " + literal(out) + " AS other",
+		"LOAD httpfs", "INSTALL httpfs", "LOAD " + literal(file),
+		"SET memory_limit='100GB'", "SET enable_external_access=true", "RESET allowed_paths", "PRAGMA enable_external_access=true",
+		"SET VARIABLE x = 1", "PREPARE p AS SELECT 1", "CALL pragma_version()",
+		"CREATE TABLE t AS SELECT 1 AS a", "CREATE OR REPLACE VIEW agent_events AS SELECT 1 AS a", "DROP VIEW agent_events",
+		"CREATE TEMP MACRO m(x) AS x + 1", "DELETE FROM agent_events", "INSERT INTO lake.event_rows (event_id) VALUES ('x')",
+		"EXPORT DATABASE " + literal(out), "IMPORT DATABASE " + literal(dir), "CHECKPOINT", "VACUUM",
+		"SELECT 1; SELECT 2", "SELECT 1; DROP VIEW agent_events", "FROM range(1); SELECT * FROM read_text('/etc/passwd')",
+		"SELECT * FROM read_text('/etc/passwd')", "SELECT * FROM read_blob('/proc/self/environ')", "SELECT * FROM read_csv('/etc/passwd')",
+		"SELECT * FROM '/etc/passwd'", "SELECT * FROM glob('/etc/*')", "SELECT * FROM sniff_csv('/etc/passwd')",
+		"SELECT * FROM read_parquet(" + literal(file) + ")", "SELECT * FROM " + literal(file), "SELECT * FROM parquet_metadata(" + literal(file) + ")",
+		"SELECT * FROM query('SELECT * FROM read_text(''/etc/hostname'')')", "FROM query_table('/etc/passwd')",
+		"SELECT * FROM enable_logging(storage='file', storage_path=" + literal(out) + ")", "CALL enable_logging(storage='file')",
+		"SELECT * FROM agent_events, enable_logging()", "SELECT * FROM truncate_duckdb_logs()", "SELECT * FROM force_checkpoint()",
+		"FROM json_execute_serialized_sql(json_serialize_sql('SELECT 1'))", "SELECT * FROM enable_profiling()",
+	} {
+		err := run(s, sql)
+		var gate *GateError
+		if !isSyntax(err) {
+			require.ErrorAs(t, err, &gate, sql)
+			require.Equal(t, 3, gate.ExitCode())
+		}
+		require.Error(t, err, sql)
+		require.NotContains(t, err.Error(), "\n", sql)
+		require.NoFileExists(t, out, sql)
+	}
+	require.Equal(t, before, readFile(t, file), "a data file was written to")
+}
+
+// isSyntax is a statement that DuckDB itself does not understand here, such as
+// CREATE SECRET without its extension. Nothing of it ran either.
+func isSyntax(err error) bool {
+	_, ok := err.(*SQLError)
+	return ok
+}
+
+func TestTheGateLetsQuestionsThrough(t *testing.T) {
+	s := openTest(t, emptyPlans(t), Options{})
+	for _, sql := range []string{
+		"SELECT 1", "SELECT 1;", "SELECT 1 ; -- done", "SELECT ';' AS \";\" /* ; /* nested */ ; */ -- ;\n;", "SELECT $$;$$, $a$;$a$ ;",
+		"WITH a AS (SELECT 1) SELECT * FROM a", "FROM agent_events LIMIT 1", "VALUES (1), (2)", "DESCRIBE prompts", "SHOW TABLES", "SUMMARIZE outputs",
+		"PIVOT (FROM agent_events) ON event_class IN ('prompt', 'output') USING count(*) GROUP BY tenant",
+		"SELECT * FROM duckdb_views()", "SELECT * FROM query_table('prompts')", "SELECT 1 AS a, 2 AS a, 3 AS A", "SELECT * FROM agent_log, json_each('[1]')",
+		"SELECT kafka_headers, finish_reasons FROM agent_log", "SELECT message_text('[]'), attribute('{}', 'x')",
+		"WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 3) FROM r", "-- a comment first\nSELECT 1",
+	} {
+		require.NoError(t, run(s, sql), sql)
+	}
+	for _, sql := range []string{"", " ", ";", "-- nothing"} {
+		var usage *UsageError
+		require.ErrorAs(t, run(s, sql), &usage, "%q", sql)
+	}
+}
+
+func TestSQLThatIsWrongSaysSoInOneLine(t *testing.T) {
+	s := openTest(t, emptyPlans(t), Options{})
+	err := run(s, "SELECT nothing\nFROM agent_event")
+	var wrong *SQLError
+	require.ErrorAs(t, err, &wrong)
+	require.Contains(t, err.Error(), "agent_event does not exist")
+	require.Contains(t, err.Error(), `Did you mean "agent_events`)
+	require.NotContains(t, err.Error(), "\n")
+	require.Contains(t, wrong.Detail, "^")
+	require.ErrorContains(t, run(s, "SELECT CAST('x' AS INTEGER) FROM range(1)"), "Could not convert string 'x'")
+}
+
+// A run that got past the gate still finds the doors locked.
+func TestTheEngineIsLockedEvenBehindTheGate(t *testing.T) {
+	dir := t.TempDir()
+	planner := logPlans(t, dir)
+	s := openTest(t, planner, Options{})
+	ctx := context.Background()
+	tables, err := s.planAll(ctx, window{})
+	require.NoError(t, err)
+	runDir := t.TempDir()
+	e, err := openEngine(ctx, 1, 256<<20, runDir)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, e.close()) }()
+	sh := &shape{reads: map[string]bool{"event_rows": true}}
+	paths, release, err := s.localPaths(ctx, tables, sh)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, release()) }()
+	require.NoError(t, s.prepare(ctx, e, tables, sh, paths))
+	other := filepath.Join(dir, "other.csv")
+	require.NoError(t, os.WriteFile(other, []byte("a\n1\n"), 0o600))
+	for _, sql := range []string{
+		"FROM read_csv(" + literal(other) + ")", "FROM glob('/etc/*')", "COPY (SELECT 1) TO " + literal(filepath.Join(dir, "new")),
+		"ATTACH " + literal(filepath.Join(dir, "x.db")) + " AS x", "INSTALL httpfs", "LOAD httpfs", "SET memory_limit='100GB'", "SET lock_configuration=false",
+		"SET TimeZone='Europe/Paris'", "RESET allowed_paths", "CREATE PERSISTENT SECRET x (TYPE s3)",
+		"FROM read_text(" + literal(filepath.Join(dir, "..", "..", "..", "..", "..", "..", "etc", "passwd")) + ")",
+	} {
+		require.Error(t, e.exec(ctx, sql), sql)
+	}
+	require.NoError(t, e.exec(ctx, "SELECT count(*) FROM agent_log"))
+}
+
+// The views of one run are gone in the next: every run has its own engine.
+func TestRunsDoNotSeeEachOther(t *testing.T) {
+	s := openTest(t, emptyPlans(t), Options{})
+	tables, err := s.planAll(context.Background(), window{})
+	require.NoError(t, err)
+	_, err = probe(context.Background(), tables, statement{text: "SELECT 1"}, t.TempDir())
+	require.NoError(t, err)
+	require.Equal(t, "0", one(t, s, "SELECT count(*) FROM duckdb_tables() WHERE schema_name = 'lake'"), "the probe's tables are in the engine")
+}
+
+func TestTheProbeKnowsWhatAStatementReads(t *testing.T) {
+	s := openTest(t, emptyPlans(t), Options{})
+	tables, err := s.planAll(context.Background(), window{})
+	require.NoError(t, err)
+	for sql, want := range map[string]struct {
+		reads   []string
+		repeats bool
+	}{
+		"SELECT 1":                                                   {},
+		"SELECT * FROM agent_log":                                    {[]string{"event_rows"}, false},
+		`SELECT * FROM "AGENT_EVENTS"`:                               {[]string{"event_rows", "once"}, true},
+		"SELECT * FROM prompts WHERE false":                          {[]string{"event_rows", "once"}, true},
+		"SELECT * FROM dead_letters LIMIT 0":                         {[]string{"dead_letter_rows"}, false},
+		"SELECT * FROM query('FROM ses' || 'sions')":                 {[]string{"event_rows", "once"}, true},
+		`SELECT 1 WHERE 1 IN (SELECT 1 FROM main."maintenance_log")`: {[]string{"maintenance_rows"}, false},
+	} {
+		sh, err := probe(context.Background(), tables, statement{text: sql}, t.TempDir())
+		require.NoError(t, err, sql)
+		for _, name := range want.reads {
+			require.True(t, sh.reads[name], sql)
+		}
+		require.Len(t, sh.reads, len(want.reads), sql)
+		require.Equal(t, want.repeats, sh.repeats, sql)
+	}
+}
+
+const endless = "SELECT count(*), sum(hash(a.range + b.range)) FROM range(1000000) a, range(1000000) b"
+
+func TestARunEndsWhenItsTimeIsUp(t *testing.T) {
+	s := openTest(t, emptyPlans(t), Options{Timeout: 300 * time.Millisecond})
+	start := time.Now()
+	err := run(s, endless)
+	var late *TimeoutError
+	require.ErrorAs(t, err, &late)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.Less(t, time.Since(start), 10*time.Second)
+}
+
+func TestARunEndsWhenItIsInterrupted(t *testing.T) {
+	s := openTest(t, emptyPlans(t), Options{Timeout: time.Minute})
+	ctx, cancel := context.WithCancel(context.Background())
+	time.AfterFunc(300*time.Millisecond, cancel)
+	start := time.Now()
+	_, err := s.SQL(ctx, endless, Output{}, io.Discard)
+	require.ErrorIs(t, err, context.Canceled)
+	require.Less(t, time.Since(start), 10*time.Second)
+	require.NoError(t, run(s, "SELECT 1"))
+}
+
+func TestARunThatNeedsTooMuchMemorySaysSo(t *testing.T) {
+	s := openTest(t, emptyPlans(t), Options{MemoryLimit: 64 << 20, TempBytes: 1 << 20})
+	err := run(s, "SELECT list(a.range) FROM range(100000000) a")
+	require.ErrorIs(t, err, ErrMemory)
+	_, err = Open(context.Background(), Options{Planner: emptyPlans(t), MemoryLimit: 1 << 20})
+	require.ErrorContains(t, err, "too little")
+}
+
+func TestOneStatementCutsTheSemicolon(t *testing.T) {
+	for text, want := range map[string]string{
+		"SELECT 1": "SELECT 1", "SELECT 1;": "SELECT 1", "SELECT ';';--x": "SELECT ';'", `SELECT 1 AS ";" ; `: `SELECT 1 AS ";" `,
+		"SELECT 1 -- ;\n+ 1;": "SELECT 1 -- ;\n+ 1", "/* ; /* ; */ ; */ SELECT 1;": "/* ; /* ; */ ; */ SELECT 1",
+		"SELECT $x$;$x$;": "SELECT $x$;$x$", "SELECT $from + $to;": "SELECT $from + $to", "SELECT 'it''s;';": "SELECT 'it''s;'", "SELECT '": "SELECT '",
+	} {
+		require.Equal(t, want, oneStatement(text))
+	}
+}
+
+// What the gate relies on: DuckDB's Prepare refuses several statements and runs
+// none. A new release of the client must keep to that.
+func TestPrepareRefusesSeveralStatements(t *testing.T) {
+	ctx := context.Background()
+	e, err := openEngine(ctx, 1, 256<<20, t.TempDir())
+	require.NoError(t, err)
+	defer func() { require.NoError(t, e.close()) }()
+	err = e.conn.Raw(func(c any) error {
+		_, err := c.(driver.Conn).Prepare("CREATE TABLE ran AS SELECT 1 AS a; SELECT 2")
+		return judgeText(err)
+	})
+	var gate *GateError
+	require.ErrorAs(t, err, &gate)
+	require.Error(t, e.exec(ctx, "FROM ran"))
+}
+
+func TestTypesOfIcebergAreReadAsDuckDBs(t *testing.T) {
+	for iceberg, want := range map[string]string{
+		"timestamptz": "TIMESTAMP WITH TIME ZONE", "decimal(18, 9)": "DECIMAL(18,9)", "list<string>": "VARCHAR[]", "fixed[16]": "BLOB",
+		"list<struct<key: string, value: binary>>":               `STRUCT("key" VARCHAR, "value" BLOB)[]`,
+		"map<string, list<decimal(9,2)>>":                        "MAP(VARCHAR, DECIMAL(9,2)[])",
+		"struct<a: struct<b: map<int, long>>, c: decimal(3, 1)>": `STRUCT("a" STRUCT("b" MAP(INTEGER, BIGINT)), "c" DECIMAL(3,1))`,
+	} {
+		got, err := duckType(iceberg)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	for _, bad := range []string{"", "variant", "list<>", "list<string", "struct<a>", "map<string>"} {
+		_, err := duckType(bad)
+		require.Error(t, err, bad)
+	}
+	planner := emptyPlans(t)
+	planner.plans[catalog.DeadLetters].Columns[0].Type = "variant"
+	require.ErrorContains(t, run(openTest(t, planner, Options{}), "SELECT 1"), "column kafka_topic of table dead_letters")
+}
+
+func TestErrorsOfThePlanReachTheUser(t *testing.T) {
+	planner := emptyPlans(t)
+	planner.err = &catalog.ConfigError{Text: "table agent_events has delete files"}
+	err := run(openTest(t, planner, Options{}), "SELECT 1")
+	require.ErrorContains(t, err, "has delete files")
+	require.False(t, strings.Contains(err.Error(), "Binder"))
+}

@@ -1,0 +1,274 @@
+package queries
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/auditlake/auditlake/catalog"
+)
+
+func TestViewsCountAnEventOnce(t *testing.T) {
+	s := testSession(t)
+	// 728 rows, 53 of them repeats: the golden answer of completeness says so too.
+	require.Equal(t, "728,675", one(t, s, "SELECT (SELECT count(*) FROM agent_log), (SELECT count(*) FROM agent_events)"))
+	require.Equal(t, "0", one(t, s, "SELECT count(*) - count(DISTINCT (source, event_id)) FROM agent_events"))
+	require.Equal(t, "0", one(t, s, `SELECT count(*) FROM agent_events e JOIN agent_log l USING (source, event_id)
+		WHERE (l.kafka_topic, l.kafka_partition, l.kafka_offset) < (e.kafka_topic, e.kafka_partition, e.kafka_offset)`))
+	// A filter goes below the anti-join and must not move the row numbers.
+	require.Equal(t, one(t, s, "SELECT count(DISTINCT event_id) FROM agent_log WHERE run_id = 'r47'"), one(t, s, "SELECT count(*) FROM agent_events WHERE run_id = 'r47'"))
+	require.Equal(t, "90,90,45", one(t, s, "SELECT (SELECT count(*) FROM runs), (SELECT count(*) FROM prompts), (SELECT count(DISTINCT session_id) FROM sessions)"))
+	require.Equal(t, "17", one(t, s, "SELECT count(*) FROM dead_letters"))
+}
+
+func TestAWindowKeepsRowsNotFiles(t *testing.T) {
+	planner := logPlans(t, t.TempDir())
+	day := func(d int) time.Time { return time.Date(2026, 3, d, 0, 0, 0, 0, time.UTC) }
+	s := openTest(t, planner, Options{From: day(2), To: day(4)})
+	require.Equal(t, "2026-03-02,2026-03-03", one(t, s, "SELECT min(event_time)::DATE, max(event_time)::DATE FROM agent_log"))
+	require.Equal(t, day(2), planner.asked[0].From)
+	require.Equal(t, day(4), planner.asked[0].To)
+	_, err := Open(context.Background(), Options{Planner: planner, From: day(2), To: day(2)})
+	require.ErrorContains(t, err, "is not before")
+}
+
+func TestTextsComeOutOfThePayload(t *testing.T) {
+	s := testSession(t)
+	require.Equal(t, "user: 注文7を返金してください", one(t, s, "SELECT input_text FROM prompts WHERE run_id = 'r7'"))
+	require.Equal(t, "assistant: Done with 7. [call noop {\"n\":7}]", strings.ReplaceAll(strings.Trim(one(t, s, "SELECT output_text FROM outputs WHERE run_id = 'r7'"), `"`), `""`, `"`))
+	require.Equal(t, "order 7", one(t, s, "SELECT query_text FROM context_retrievals WHERE run_id = 'r7'"))
+	require.Equal(t, "done", one(t, s, "SELECT min(result) FROM tool_calls WHERE run_id = 'r7'"))
+	require.Equal(t, "VARCHAR", one(t, s, "SELECT column_type FROM (DESCRIBE agent_log) WHERE column_name = 'payload'"))
+	require.Equal(t, "h=v", one(t, s, "SELECT kafka_headers[1].key || '=' || kafka_headers[1].value::VARCHAR FROM agent_log LIMIT 1"))
+	for messages, want := range map[string]string{
+		`NULL`: "", `'plain'`: "plain", `'[{"type":"text","content":"be kind"}]'`: "be kind", `'"quoted"'`: "quoted", `'[]'`: `""`,
+		`'[{"role":"tool","parts":[{"type":"tool_call_response","id":"1","response":"42"}]}]'`: "tool: [result 42]",
+		`'[{"role":"user","content":"old style"},{"role":"user","parts":[{"type":"blob"}]}]'`:  "\"user: old style\nuser: [blob]\"",
+		`'{"role":"user","parts":[{"type":"text","content":"alone"}]}'`:                        "user: alone",
+	} {
+		require.Equal(t, want, one(t, s, "SELECT message_text("+messages+"::VARCHAR)"), messages)
+	}
+}
+
+func TestColumnsAreFoundByFieldID(t *testing.T) {
+	dir := t.TempDir()
+	planner := emptyPlans(t)
+	planner.plans[catalog.MaintenanceLog].Columns = []catalog.PlannedColumn{{ID: 1, Name: "old_name", Type: "int"}, {ID: 2, Name: "job", Type: "string"}}
+	planner.addFile(t, catalog.MaintenanceLog, filepath.Join(dir, "a.parquet"), []map[string]any{{"old_name": 1, "job": "x"}})
+	// The column is renamed and widened, its old name given to another one.
+	planner.plans[catalog.MaintenanceLog].Columns = []catalog.PlannedColumn{
+		{ID: 1, Name: "new_name", Type: "long"}, {ID: 2, Name: "job", Type: "string"}, {ID: 9, Name: "old_name", Type: "list<string>"},
+	}
+	planner.addFile(t, catalog.MaintenanceLog, filepath.Join(dir, "event_class=odd", "b.parquet"),
+		[]map[string]any{{"new_name": 5000000000, "job": "y", "old_name": []string{"z"}}})
+	s := openTest(t, planner, Options{})
+	require.Equal(t, "1,x,\n5000000000,y,\"[\"\"z\"\"]\"", one(t, s, "SELECT new_name, job, old_name FROM maintenance_log ORDER BY 1"))
+	// Columns of this release that the snapshot lacks read NULL; a folder's name is no column.
+	require.Equal(t, "2,0", one(t, s, "SELECT count(*), count(detail) FROM maintenance_log"))
+	require.Error(t, run(s, "SELECT event_class FROM maintenance_log"))
+}
+
+func TestTablesWithoutFilesAreEmpty(t *testing.T) {
+	s := openTest(t, emptyPlans(t), Options{})
+	for _, v := range views {
+		require.Equal(t, "0", one(t, s, "SELECT count(*) FROM "+v.name))
+	}
+	for _, q := range List() {
+		_, err := s.Query(context.Background(), q.Name, requiredParams(q), Output{Format: JSON}, io.Discard)
+		require.NoError(t, err, q.Name)
+	}
+}
+
+func TestARunNamesADataFileThatIsGone(t *testing.T) {
+	dir := t.TempDir()
+	s := openTest(t, logPlans(t, dir), Options{})
+	require.NoError(t, os.Remove(filepath.Join(dir, "events 200.parquet")))
+	require.ErrorContains(t, run(s, "SELECT 1 FROM agent_log"), "events 200.parquet")
+	require.NoError(t, run(s, "SELECT 1 FROM dead_letters"), "a table that is not read needs no files")
+}
+
+// timedPlanner has a snapshot of each table at a time.
+type timedPlanner struct {
+	*fakePlanner
+	first map[string]time.Time
+	asked map[string][]catalog.PlanOptions
+}
+
+func (p *timedPlanner) Plan(ctx context.Context, table string, opts catalog.PlanOptions) (*catalog.Plan, error) {
+	p.asked[table] = append(p.asked[table], opts)
+	if !opts.AsOf.IsZero() && opts.AsOf.Before(p.first[table]) {
+		return nil, &catalog.ConfigError{Text: "no snapshot as old as that"}
+	}
+	return p.fakePlanner.Plan(ctx, table, opts)
+}
+
+func TestASessionStaysAtItsSnapshots(t *testing.T) {
+	p := &timedPlanner{logPlans(t, t.TempDir()), map[string]time.Time{}, map[string][]catalog.PlanOptions{}}
+	s := openTest(t, p, Options{})
+	require.NoError(t, run(s, "SELECT 1"))
+	require.NoError(t, run(s, "SELECT 1"))
+	require.EqualValues(t, 0, p.asked[catalog.AgentEvents][0].SnapshotID)
+	require.EqualValues(t, 42, p.asked[catalog.AgentEvents][1].SnapshotID)
+	require.EqualValues(t, 42, p.asked[catalog.DeadLetters][1].SnapshotID)
+}
+
+func TestTimeTravelTakesAllTablesAlong(t *testing.T) {
+	at := time.Date(2026, 3, 8, 0, 0, 0, 0, time.UTC) // of snapshot 42, see planFile
+	p := &timedPlanner{logPlans(t, t.TempDir()), map[string]time.Time{catalog.DeadLetters: at.Add(time.Hour)}, map[string][]catalog.PlanOptions{}}
+	s := openTest(t, p, Options{SnapshotID: 7})
+	require.Equal(t, "0", one(t, s, "SELECT count(*) FROM dead_letters"), "the table had no snapshot then")
+	require.EqualValues(t, 7, p.asked[catalog.AgentEvents][0].SnapshotID)
+	require.Equal(t, at, p.asked[catalog.MaintenanceLog][0].AsOf)
+
+	p.first[catalog.AgentEvents] = at
+	s = openTest(t, p, Options{AsOf: at.Add(-time.Hour)})
+	require.ErrorContains(t, run(s, "SELECT 1"), "no snapshot as old")
+	_, err := Open(context.Background(), Options{Planner: p, SnapshotID: 1, AsOf: at})
+	require.ErrorContains(t, err, "give one of them")
+}
+
+func TestTheSetupScriptMakesTheSameViews(t *testing.T) {
+	dir := t.TempDir()
+	planner := logPlans(t, dir)
+	s := openTest(t, planner, Options{})
+	script, err := s.SetupScript(context.Background())
+	require.NoError(t, err)
+	require.Contains(t, script, "iceberg_scan('/lake/agent_events/metadata/v1.metadata.json', snapshot_from_id = 42)")
+	// A DuckDB without the iceberg extension stands in: the scan reads the same files.
+	script = strings.NewReplacer("INSTALL iceberg;\n", "", "LOAD iceberg;\n", "").Replace(script)
+	scan := "CREATE MACRO iceberg_scan(location, snapshot_from_id := 0) AS TABLE SELECT * FROM read_parquet(" +
+		literal(filepath.Join(dir, "*.parquet")) + ", union_by_name=true, filename=true) WHERE (location LIKE '%agent_events%') = (filename LIKE '%events%')"
+	ctx := context.Background()
+	e, err := openEngine(ctx, 2, 1<<30, t.TempDir())
+	require.NoError(t, err)
+	defer func() { require.NoError(t, e.close()) }()
+	script = strings.Replace(script, "CREATE SCHEMA IF NOT EXISTS lake;", "", 1)
+	// Columns that no test file has: the real extension takes them from the table's schema.
+	require.NoError(t, e.exec(ctx, withAllColumns(t, planner, dir)...))
+	require.NoError(t, e.exec(ctx, scan, script))
+	for _, sql := range []string{"SELECT count(*) FROM agent_log", "SELECT count(*) FROM agent_events", "SELECT max(kafka_offset) FROM outputs", "SELECT count(*) FROM dead_letters"} {
+		var n string
+		require.NoError(t, e.conn.QueryRowContext(ctx, sql).Scan(&n))
+		require.Equal(t, one(t, s, sql), n, sql)
+	}
+}
+
+// withAllColumns adds an empty file with every column of both tables.
+func withAllColumns(t *testing.T, p *fakePlanner, dir string) []string {
+	var out []string
+	for table, name := range map[string]string{catalog.AgentEvents: "events none.parquet", catalog.DeadLetters: "dead none.parquet"} {
+		cols, err := columnsOf(p.plans[table])
+		require.NoError(t, err)
+		out = append(out, "COPY ("+planned{columns: cols}.scan(nil)+") TO "+literal(filepath.Join(dir, name))+" (FORMAT parquet)")
+	}
+	return out
+}
+
+func TestFilesThatAreNotLocalComeThroughTheCache(t *testing.T) {
+	dir, remote := filepath.Join(t.TempDir(), "cache"), t.TempDir()
+	planner := logPlans(t, remote)
+	var total int64
+	for _, plan := range planner.plans {
+		for i, f := range plan.Files {
+			plan.Files[i].URI = "s3://bucket/" + filepath.Base(f.URI)
+			total += f.Size
+		}
+	}
+	fetched := 0
+	s := openTest(t, planner, Options{CacheDir: dir, CacheBytes: total})
+	s.cache.open = func(_ context.Context, uri string) (io.ReadCloser, error) {
+		fetched++
+		return os.Open(filepath.Join(remote, filepath.Base(uri)))
+	}
+	require.Equal(t, "17", one(t, s, "SELECT count(*) FROM dead_letters"))
+	require.Equal(t, 1, fetched, "only the table that is read is fetched")
+	require.Equal(t, "17", one(t, s, "SELECT count(*) FROM dead_letters"))
+	require.Equal(t, 1, fetched, "a copy is used again")
+	left, err := filepath.Glob(filepath.Join(dir, "held-*"))
+	require.NoError(t, err)
+	require.Empty(t, left)
+}
+
+func TestTheCache(t *testing.T) {
+	ctx := context.Background()
+	content := map[string]string{"s3://b/a": strings.Repeat("a", 100), "s3://b/b": strings.Repeat("b", 100), "s3://b/c": strings.Repeat("c", 100)}
+	file := func(uri string) catalog.PlannedFile { return catalog.PlannedFile{URI: uri, Size: 100} }
+	c := &cache{dir: t.TempDir(), limit: 250, open: func(_ context.Context, uri string) (io.ReadCloser, error) {
+		text, ok := content[uri]
+		if !ok {
+			return nil, errors.New("no such key")
+		}
+		return io.NopCloser(strings.NewReader(text)), nil
+	}}
+	held, release, err := c.hold(ctx, []catalog.PlannedFile{file("s3://b/a"), file("s3://b/b")})
+	require.NoError(t, err)
+	require.NoError(t, os.Chtimes(c.copyOf("s3://b/a"), time.Now(), time.Now().Add(-time.Hour)))
+
+	_, release2, err := c.hold(ctx, []catalog.PlannedFile{file("s3://b/c")})
+	require.NoError(t, err)
+	require.NoError(t, release2())
+	require.NoFileExists(t, c.copyOf("s3://b/a"), "the least recently used copy goes")
+	require.FileExists(t, c.copyOf("s3://b/b"))
+	require.Equal(t, content["s3://b/a"], readFile(t, held["s3://b/a"]), "a run under way keeps its files")
+	require.NoError(t, release())
+
+	// A copy of the wrong size is fetched again; a source of the wrong size is refused.
+	require.NoError(t, os.WriteFile(c.copyOf("s3://b/b"), []byte("short"), 0o600))
+	held, release, err = c.hold(ctx, []catalog.PlannedFile{file("s3://b/b")})
+	require.NoError(t, err)
+	require.Equal(t, content["s3://b/b"], readFile(t, held["s3://b/b"]))
+	require.NoError(t, release())
+	content["s3://b/a"] = "cut"
+	_, _, err = c.hold(ctx, []catalog.PlannedFile{file("s3://b/a")})
+	require.ErrorContains(t, err, "holds 3 bytes, the table says 100")
+	_, _, err = c.hold(ctx, []catalog.PlannedFile{file("s3://b/none")})
+	require.ErrorContains(t, err, "no such key")
+	_, _, err = c.hold(ctx, []catalog.PlannedFile{file("s3://b/a"), file("s3://b/b"), file("s3://b/c")})
+	require.ErrorContains(t, err, "raise sql.cache_size")
+	left, err := filepath.Glob(filepath.Join(c.dir, "[hf]e*"))
+	require.NoError(t, err)
+	require.Empty(t, left, "what failed leaves nothing")
+	cancelled, cancel := context.WithCancel(ctx)
+	cancel()
+	_, _, err = c.hold(cancelled, []catalog.PlannedFile{file("s3://b/a")})
+	require.ErrorIs(t, err, context.Canceled)
+}
+
+func TestLocalPaths(t *testing.T) {
+	dir := t.TempDir()
+	raw := filepath.Join(dir, "a%20b.parquet")
+	require.NoError(t, os.WriteFile(raw, nil, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "c d.parquet"), nil, 0o600))
+	for uri, want := range map[string]string{
+		"file://" + raw: raw, "file:" + raw: raw, raw: raw, "file://" + dir + "/c%20d.parquet": filepath.Join(dir, "c d.parquet"),
+		"file:///no/such%ZZ": "/no/such%ZZ",
+	} {
+		path, ok := localPath(uri)
+		require.True(t, ok)
+		require.Equal(t, want, path)
+	}
+	_, ok := localPath("s3://bucket/key")
+	require.False(t, ok)
+}
+
+func TestResultSaysWhatWasRead(t *testing.T) {
+	s := testSession(t)
+	var b bytes.Buffer
+	res, err := s.SQL(context.Background(), "SELECT * FROM agent_log", Output{MaxRows: 5}, &b)
+	require.NoError(t, err)
+	require.Equal(t, Result{Rows: 5, More: true, SnapshotID: 42, Files: 4, FilesTotal: 4}, res)
+	require.NoError(t, s.Explain(context.Background(), "SELECT count(*) FROM prompts", false, &b))
+	require.Contains(t, b.String(), "PARQUET")
+	b.Reset()
+	require.NoError(t, s.Explain(context.Background(), "SELECT count(*) FROM prompts;", true, &b))
+	require.Contains(t, b.String(), "Total Time")
+	require.Error(t, s.Explain(context.Background(), "ANALYZE COPY (SELECT 1) TO '/tmp/x'", false, &b))
+}
