@@ -281,7 +281,7 @@ func (s *Sink) position(tp topicPartition, offsets, dead catalog.Offsets, first,
 			return nil, recreated(tp.topic, other.TopicID, id.TopicID)
 		}
 	}
-	p := &progress{id: id, deadNext: -1}
+	p := &progress{id: id, deadNext: -1, high: -1}
 	if d, ok := dead[id]; ok {
 		p.deadNext = d.Next
 	}

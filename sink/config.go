@@ -54,6 +54,8 @@ type Config struct {
 	// OnProgress, when set, hears of the sink's counters after every poll and
 	// every snapshot commit. It must be quick.
 	OnProgress func(Stats)
+	// OnFlush, when set, hears how each flush ended. It must be quick.
+	OnFlush func(Flush)
 	// OnStep, when set, is called at each named step of a flush, see Steps. It is
 	// the seam for tests that kill the process there.
 	OnStep func(step string)

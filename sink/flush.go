@@ -44,37 +44,51 @@ func (s *Sink) flush(ctx context.Context, why string) error {
 	if b == nil {
 		return nil
 	}
-	if b.failed != nil {
-		return b.failed
-	}
 	began := time.Now()
+	files, err := s.landBatch(ctx, b, why, began)
+	if s.cfg.OnFlush != nil {
+		told := Flush{Outcome: outcomeOf(err), Took: time.Since(began)}
+		for _, f := range files {
+			told.FileSizes = append(told.FileSizes, f.Size)
+		}
+		s.cfg.OnFlush(told)
+	}
+	return err
+}
+
+// landBatch is flush; it returns the data files that landed.
+func (s *Sink) landBatch(ctx context.Context, b *batch, why string, began time.Time) ([]catalog.DataFile, error) {
+	if b.failed != nil {
+		return nil, b.failed
+	}
 	s.step(StepBeforeUpload)
 	files, err := b.router.close(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	deadFiles, err := b.dead.close(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s.step(StepAfterUpload)
 	if b.dead.rows > 0 {
 		if _, err := s.land(ctx, catalog.DeadLetters, b, deadFiles, s.deadRanges()); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	s.step(StepBetweenTables)
 	landed, err := s.land(ctx, catalog.AgentEvents, b, files, s.eventRanges())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s.step(StepAfterSnapshotCommit)
-	s.landed(b, append(files, deadFiles...))
+	all := append(files, deadFiles...)
+	s.landed(b, all)
 	s.log.Info("snapshot commit", "why", why, "snapshot", landed.SnapshotID, "attempts", landed.Attempts,
-		"rows", b.router.rows, "dead_letters", b.dead.rows, "files", len(files)+len(deadFiles), "took", time.Since(began).Round(time.Millisecond))
+		"rows", b.router.rows, "dead_letters", b.dead.rows, "files", len(all), "took", time.Since(began).Round(time.Millisecond))
 	s.step(StepBeforeOffsetCommit)
 	s.commitOffsets(ctx)
-	return nil
+	return all, nil
 }
 
 // land makes one table's snapshot commit.
@@ -141,6 +155,12 @@ func (s *Sink) landed(b *batch, files []catalog.DataFile) {
 			p.already = nil
 		}
 		p.start, p.tally = p.next, tally{}
+		if p.newest > 0 {
+			p.watermark = time.UnixMilli(p.newest)
+		}
+	}
+	for class, n := range b.router.counts {
+		count(&s.stats.ByClass, class, n)
 	}
 	s.stats.Commits++
 	s.stats.CommittedRows += b.router.rows

@@ -41,8 +41,9 @@ type router struct {
 	spare  []*arrowconv.Builder
 	names  int
 	rows   int64
-	held   int64 // sum of the files' held bytes
-	rolled bool  // a file has reached its target size
+	counts map[string]int64 // rows by event class
+	held   int64            // sum of the files' held bytes
+	rolled bool             // a file has reached its target size
 }
 
 // openFile is a data file with the rows on their way to it.
@@ -65,7 +66,7 @@ func newRouter(t *catalog.Table, prefix string, opts catalog.WriteOptions, targe
 	}
 	r := &router{
 		table: t, schema: schema, fields: fields, prefix: prefix, opts: opts, target: target,
-		open: map[string]*openFile{}, values: make([]catalog.PartitionValue, len(fields)),
+		open: map[string]*openFile{}, counts: map[string]int64{}, values: make([]catalog.PartitionValue, len(fields)),
 	}
 	for _, f := range fields {
 		id, ok := columnNamed(f.Column)
@@ -94,6 +95,7 @@ func (r *router) append(ctx context.Context, ev *envelope.Event, at *arrowconv.P
 	}
 	f.builder.Append(ev, at)
 	r.rows++
+	r.counts[string(ev.Value(envelope.ColEventClass).Text)]++
 	if f.builder.Rows() >= recordBatchRows || f.builder.Bytes() >= recordBatchBytes {
 		if err := r.drain(ctx, f); err != nil {
 			return err

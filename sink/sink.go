@@ -54,6 +54,10 @@ type progress struct {
 	// sink died between the two tables' commits.
 	already map[int64]struct{}
 	tally   tally
+
+	high      int64     // Kafka's high watermark as of the last fetch, -1 before it
+	newest    int64     // Kafka timestamp of the newest record taken, milliseconds
+	watermark time.Time // the same, of what is committed
 }
 
 // tally counts what the pending batch has of a topic partition.
@@ -201,14 +205,14 @@ func (s *Sink) report() {
 	if s.batch != nil {
 		s.stats.Pending, s.stats.Buffered = s.batch.rows(), s.batch.buffered()
 	}
-	s.cfg.OnProgress(s.stats.snapshot())
+	s.cfg.OnProgress(s.snapshot())
 }
 
 // Stats returns the sink's counters.
 func (s *Sink) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.stats.snapshot()
+	return s.snapshot()
 }
 
 func (s *Sink) step(name string) {

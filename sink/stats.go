@@ -1,6 +1,13 @@
 package sink
 
-import "time"
+import (
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/auditlake/auditlake/catalog"
+)
 
 // Stats are a sink's counters since it started. It is a plain value: a copy of
 // it is a consistent picture.
@@ -13,10 +20,11 @@ type Stats struct {
 	Unknown     int64            // attributes without a column
 	Skipped     int64            // records that the tables held already
 
-	Commits       int64 // snapshot commits of agent_events
-	CommittedRows int64 // rows of agent_events in them
-	CommittedDead int64 // rows of dead_letters
-	Files         int64 // data files of both tables
+	Commits       int64            // snapshot commits of agent_events
+	CommittedRows int64            // rows of agent_events in them
+	ByClass       map[string]int64 // the same, by event class: 100 of them, the others together
+	CommittedDead int64            // rows of dead_letters
+	Files         int64            // data files of both tables
 	FileBytes     int64
 	Fenced        int64 // batches dropped because another sink took over
 	CommitRetries int64
@@ -26,21 +34,91 @@ type Stats struct {
 	LastCommit   time.Time
 	CaughtUp     int64 // with UntilCaughtUp: offsets passed and offsets to pass
 	CaughtUpGoal int64
+
+	Owned []OwnedPartition // in order of topic and partition
 }
 
-func (s *Stats) dead(class string) {
-	if s.DeadLetters == nil {
-		s.DeadLetters = map[string]int64{}
-	}
-	s.DeadLetters[class]++
+// OwnedPartition is how far the tables are in a topic partition of this sink.
+type OwnedPartition struct {
+	Topic         string
+	Partition     int32
+	Committed     int64 // the next offset the tables want
+	HighWatermark int64 // as of the last fetch; -1 before the first
+	// Watermark is the Kafka timestamp of the newest committed record, zero
+	// before the sink's first snapshot commit.
+	Watermark time.Time
 }
 
-// snapshot copies s.
-func (s *Stats) snapshot() Stats {
-	out := *s
-	out.DeadLetters = make(map[string]int64, len(s.DeadLetters))
-	for k, v := range s.DeadLetters {
-		out.DeadLetters[k] = v
+// Lag is how many offsets the tables are behind, 0 where it is not known yet.
+func (p OwnedPartition) Lag() int64 { return max(p.HighWatermark-p.Committed, 0) }
+
+// maxNames bounds the counters by name: producers choose the names of classes.
+// What comes later counts as otherNames.
+const (
+	maxNames   = 100
+	otherNames = "(others)"
+)
+
+// count adds to a counter by name.
+func count(m *map[string]int64, name string, n int64) {
+	if *m == nil {
+		*m = map[string]int64{}
 	}
+	if _, known := (*m)[name]; !known && len(*m) >= maxNames {
+		name = otherNames
+	}
+	(*m)[name] += n
+}
+
+// snapshot copies the counters and adds how far the owned topic partitions are.
+func (s *Sink) snapshot() Stats {
+	out := s.stats
+	out.DeadLetters, out.ByClass = maps.Clone(s.stats.DeadLetters), maps.Clone(s.stats.ByClass)
+	out.Owned = make([]OwnedPartition, 0, len(s.owned))
+	for tp, p := range s.owned {
+		out.Owned = append(out.Owned, OwnedPartition{tp.topic, tp.partition, p.start, p.high, p.watermark})
+	}
+	slices.SortFunc(out.Owned, func(a, b OwnedPartition) int {
+		return catalog.TopicPartition{Topic: a.Topic, Partition: a.Partition}.Compare(catalog.TopicPartition{Topic: b.Topic, Partition: b.Partition})
+	})
 	return out
+}
+
+// Outcomes of a flush.
+const (
+	OutcomeLanded    = "landed"
+	OutcomeConflict  = "conflict"
+	OutcomeFenced    = "fenced"
+	OutcomeUnknown   = "unknown"
+	OutcomeNotLanded = "not_landed"
+	OutcomeFailed    = "failed" // before a snapshot commit was tried
+)
+
+// Flush tells how one pending batch ended.
+type Flush struct {
+	Outcome   string
+	Took      time.Duration // data files, both tables' snapshot commits and the offset commit
+	FileSizes []int64       // bytes, of both tables; only of what landed
+}
+
+func outcomeOf(err error) string {
+	var (
+		conflict *catalog.ConflictError
+		fenced   *catalog.FencedError
+		unknown  *catalog.UnknownError
+		not      *catalog.NotLandedError
+	)
+	switch {
+	case err == nil:
+		return OutcomeLanded
+	case errors.As(err, &conflict):
+		return OutcomeConflict
+	case errors.As(err, &fenced):
+		return OutcomeFenced
+	case errors.As(err, &unknown):
+		return OutcomeUnknown
+	case errors.As(err, &not):
+		return OutcomeNotLanded
+	}
+	return OutcomeFailed
 }

@@ -39,6 +39,11 @@ func (s *Sink) takeFetches(ctx context.Context, fetches kgo.Fetches) error {
 	if fetches.Empty() {
 		return nil
 	}
+	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
+		if p := s.owned[topicPartition{f.Topic, f.Partition}]; p != nil {
+			p.high = f.HighWatermark
+		}
+	})
 	ingest := time.Now().UnixMicro()
 	for it := fetches.RecordIter(); !it.Done(); {
 		rec := it.Next()
@@ -82,6 +87,7 @@ func (s *Sink) take(ctx context.Context, p *progress, rec *kgo.Record, ingest in
 		p.tally.hole(rec.Offset, rec.Offset+1)
 		return nil
 	}
+	p.newest = max(p.newest, rec.Timestamp.UnixMilli())
 	s.stats.Records++
 	s.stats.Bytes += int64(len(rec.Value))
 	if _, ok := p.already[rec.Offset]; ok {
@@ -120,7 +126,7 @@ func (s *Sink) takeDead(ctx context.Context, p *progress, rec *kgo.Record, cause
 	if err := s.batch.dead.append(ctx, &s.batch.at, rec.Value, string(invalid.Class), invalid.Error(), s.cfg.Version); err != nil {
 		return err
 	}
-	s.stats.dead(string(invalid.Class))
+	count(&s.stats.DeadLetters, string(invalid.Class), 1)
 	p.tally.dead++
 	p.tally.deadRows++
 	return nil

@@ -20,6 +20,7 @@ type Config struct {
 	Tables    map[string]Table `yaml:"tables"`
 	Sink      Sink             `yaml:"sink"`
 	SQL       SQL              `yaml:"sql"`
+	Metrics   Metrics          `yaml:"metrics"`
 	Log       Log              `yaml:"log"`
 
 	// Path is the file this was read from, as the user named it.
@@ -101,6 +102,11 @@ type SQL struct {
 	CacheDir    string   `yaml:"cache_dir"`
 	CacheSize   Size     `yaml:"cache_size"`
 	MaxRows     int64    `yaml:"max_rows"`
+}
+
+// Metrics says where `run` can be watched.
+type Metrics struct {
+	Listen string `yaml:"listen"` // host:port; empty is nowhere
 }
 
 // Log says what is written to stderr.

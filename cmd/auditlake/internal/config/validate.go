@@ -15,7 +15,7 @@ import (
 
 // validate checks what every command needs. [Config.RequireKafka] checks the rest.
 func (c *Config) validate() error {
-	for _, check := range []func() error{c.checkWords, c.checkCatalog, c.checkKafka, c.checkSink, c.checkSQL} {
+	for _, check := range []func() error{c.checkWords, c.checkCatalog, c.checkKafka, c.checkSink, c.checkMetrics, c.checkSQL} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -117,7 +117,7 @@ func (c *Config) checkKafka() error {
 		return c.Fault("kafka.tls", "cert_file and key_file belong together", "give both or neither")
 	}
 	return c.atLeast(
-		bound{"kafka.session_timeout", int64(c.Kafka.SessionTimeout), int64(Duration(6e9)), "6s"},
+		bound{"kafka.session_timeout", int64(c.Kafka.SessionTimeout), int64(Duration(100e6)), "100ms"}, // brokers have a bound of their own, 6s by default
 		bound{"kafka.dial_timeout", int64(c.Kafka.DialTimeout), 1e6, "1ms"},
 	)
 }
@@ -144,6 +144,16 @@ func (c *Config) checkSink() error {
 	if 4*s.MaxEventBytes > s.Memory {
 		return c.Fault("sink.memory", fmt.Sprintf("%s cannot hold four events of sink.max_event_bytes (%s)", s.Memory, s.MaxEventBytes),
 			"raise the one or lower the other")
+	}
+	return nil
+}
+
+func (c *Config) checkMetrics() error {
+	if c.Metrics.Listen == "" {
+		return nil
+	}
+	if _, port, err := net.SplitHostPort(c.Metrics.Listen); err != nil || port == "" {
+		return c.Fault("metrics.listen", fmt.Sprintf("%q is no host:port", c.Metrics.Listen), "write it as 127.0.0.1:9464")
 	}
 	return nil
 }
