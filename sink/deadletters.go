@@ -36,7 +36,7 @@ func (d *deadLetters) append(ctx context.Context, at *arrowconv.Provenance, valu
 	}
 	var key []byte
 	for i := range d.fields {
-		d.values[i] = deadValue(d.fields[i].Column, at, class)
+		d.values[i], _ = deadValue(d.fields[i].Column, at, class) // open has refused others
 		key = d.fields[i].AppendKey(key, d.values[i])
 	}
 	if d.writer != nil && string(key) != string(d.key) {
@@ -75,8 +75,9 @@ func (d *deadLetters) open(at *arrowconv.Provenance, class string) error {
 	}
 	d.values = make([]catalog.PartitionValue, len(d.fields))
 	for _, f := range d.fields {
-		if v := deadValue(f.Column, at, class); v.Null {
-			return &Error{Usage: true, Text: fmt.Sprintf("table %s is partitioned by %s: use ingest_time, error_class, kafka_topic or kafka_partition", d.table.Name(), f.Column)}
+		if _, ok := deadValue(f.Column, at, class); !ok {
+			return &Error{Usage: true, Text: fmt.Sprintf(
+				"table %s is partitioned by %s: the sink can partition by ingest_time, kafka_timestamp, error_class, kafka_topic and kafka_partition", d.table.Name(), f.Column)}
 		}
 	}
 	d.builder, err = arrowconv.NewDeadLetterBuilder(schema, memory.DefaultAllocator)
@@ -84,18 +85,11 @@ func (d *deadLetters) open(at *arrowconv.Provenance, class string) error {
 }
 
 // deadValue is a dead letter's value of a column that partitions may be by.
-func deadValue(column string, at *arrowconv.Provenance, class string) catalog.PartitionValue {
-	switch column {
-	case "ingest_time":
-		return catalog.PartitionValue{Int: at.IngestTime}
-	case "kafka_topic":
-		return catalog.PartitionValue{Text: []byte(at.Topic)}
-	case "kafka_partition":
-		return catalog.PartitionValue{Int: int64(at.Partition)}
-	case "error_class":
-		return catalog.PartitionValue{Text: []byte(class)}
+func deadValue(column string, at *arrowconv.Provenance, class string) (catalog.PartitionValue, bool) {
+	if column == "error_class" {
+		return catalog.PartitionValue{Text: []byte(class)}, true
 	}
-	return catalog.PartitionValue{Null: true}
+	return provenanceValue(column, at)
 }
 
 func (d *deadLetters) drain() error {

@@ -28,7 +28,7 @@ type router struct {
 	table  *catalog.Table
 	schema *arrow.Schema
 	fields []catalog.PartitionField
-	source []envelope.ColumnID // the column of each partition field
+	source []partitionSource // of each partition field
 	prefix string              // of file names: the commit id
 	opts   catalog.WriteOptions
 	target int64 // bytes at which a file is finished
@@ -69,27 +69,59 @@ func newRouter(t *catalog.Table, prefix string, opts catalog.WriteOptions, targe
 		open: map[string]*openFile{}, counts: map[string]int64{}, values: make([]catalog.PartitionValue, len(fields)),
 	}
 	for _, f := range fields {
-		id, ok := columnNamed(f.Column)
+		src, ok := sourceNamed(f.Column)
 		if !ok {
-			return nil, &Error{Usage: true, Text: fmt.Sprintf("table %s is partitioned by %s, which is no column of the event: the sink cannot tell an event's table partition", t.Name(), f.Column)}
+			return nil, &Error{Usage: true, Text: fmt.Sprintf(
+				"table %s is partitioned by %s: the sink can partition by a column of the event, and by ingest_time, kafka_timestamp, kafka_topic and kafka_partition", t.Name(), f.Column)}
 		}
-		r.source = append(r.source, id)
+		r.source = append(r.source, src)
 	}
 	return r, nil
 }
 
-func columnNamed(name string) (envelope.ColumnID, bool) {
+// partitionSource gives a row's value of the column that a partition field is of.
+type partitionSource func(ev *envelope.Event, at *arrowconv.Provenance) catalog.PartitionValue
+
+func sourceNamed(column string) (partitionSource, bool) {
 	for i := range envelope.Columns {
-		if envelope.Columns[i].Name == name {
-			return envelope.ColumnID(i), true
+		if envelope.Columns[i].Name != column {
+			continue
 		}
+		return func(ev *envelope.Event, _ *arrowconv.Provenance) catalog.PartitionValue {
+			if !ev.Has(envelope.ColumnID(i)) {
+				return catalog.PartitionValue{Null: true}
+			}
+			v := ev.Value(envelope.ColumnID(i))
+			return catalog.PartitionValue{Text: v.Text, Int: v.Int}
+		}, true
 	}
-	return 0, false
+	if _, ok := provenanceValue(column, &arrowconv.Provenance{}); !ok {
+		return nil, false
+	}
+	return func(_ *envelope.Event, at *arrowconv.Provenance) catalog.PartitionValue {
+		v, _ := provenanceValue(column, at)
+		return v
+	}, true
+}
+
+// provenanceValue is a record's value of a column that says where it came from.
+func provenanceValue(column string, at *arrowconv.Provenance) (catalog.PartitionValue, bool) {
+	switch column {
+	case "ingest_time":
+		return catalog.PartitionValue{Int: at.IngestTime}, true
+	case "kafka_timestamp":
+		return catalog.PartitionValue{Int: at.Timestamp * 1000, Null: at.Timestamp < 0}, true
+	case "kafka_topic":
+		return catalog.PartitionValue{Text: []byte(at.Topic)}, true
+	case "kafka_partition":
+		return catalog.PartitionValue{Int: int64(at.Partition)}, true
+	}
+	return catalog.PartitionValue{}, false
 }
 
 // append adds one event's row to its table partition.
 func (r *router) append(ctx context.Context, ev *envelope.Event, at *arrowconv.Provenance) error {
-	f, err := r.find(ev)
+	f, err := r.find(ev, at)
 	if err != nil {
 		return err
 	}
@@ -111,16 +143,11 @@ func (r *router) append(ctx context.Context, ev *envelope.Event, at *arrowconv.P
 }
 
 // find returns the open file of an event's table partition.
-func (r *router) find(ev *envelope.Event) (*openFile, error) {
+func (r *router) find(ev *envelope.Event, at *arrowconv.Provenance) (*openFile, error) {
 	r.key = r.key[:0]
 	for i := range r.fields {
-		v := catalog.PartitionValue{Null: !ev.Has(r.source[i])}
-		if !v.Null {
-			val := ev.Value(r.source[i])
-			v.Text, v.Int = val.Text, val.Int
-		}
-		r.values[i] = v
-		r.key = r.fields[i].AppendKey(r.key, v)
+		r.values[i] = r.source[i](ev, at)
+		r.key = r.fields[i].AppendKey(r.key, r.values[i])
 	}
 	if r.last != nil && r.last.key == string(r.key) {
 		return r.last, nil

@@ -3,6 +3,7 @@ package sink
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -227,6 +228,35 @@ func TestSinkReadsTransactions(t *testing.T) {
 	l.catchUp(l.config())
 	report := l.requireOnce()
 	require.EqualValues(t, 5+3, report.Partitions[1].Holes, "five aborted records and three markers")
+}
+
+// The partition spec is the table's, whatever it is.
+func TestSinkWritesToAnyPartitionSpec(t *testing.T) {
+	for _, spec := range [][]string{
+		{}, {"hour(event_time)"}, {"month(event_time)", "tenant"}, {"bucket[4](session_id)", "truncate[2](event_class)"},
+		{"kafka_partition"}, {"year(ingest_time)", "kafka_topic"},
+	} {
+		t.Run("by "+strings.Join(spec, " "), func(t *testing.T) {
+			l := newLab(t)
+			l.catalog.Namespace = "other"
+			cat, err := catalog.Open(context.Background(), l.catalog)
+			require.NoError(t, err)
+			l.cat = cat
+			t.Cleanup(func() { cat.Close() })
+			_, err = cat.Init(context.Background(), catalog.InitOptions{PartitionBy: map[string][]string{catalog.AgentEvents: spec}})
+			require.NoError(t, err)
+			l.produce(200, 10)
+			l.catchUp(l.config())
+			l.requireOnce()
+			events, err := cat.Load(context.Background(), catalog.AgentEvents)
+			require.NoError(t, err)
+			plan, err := events.Plan(context.Background(), catalog.PlanOptions{})
+			require.NoError(t, err)
+			for _, f := range plan.Files {
+				require.Equal(t, len(spec), strings.Count(f.Partition, "="), f.Partition)
+			}
+		})
+	}
 }
 
 func TestSinkHoldsItsMemoryBudget(t *testing.T) {

@@ -17,10 +17,16 @@ import (
 // fetchErrors stops on what waiting does not cure and logs the rest.
 func (s *Sink) fetchErrors(fetches kgo.Fetches) error {
 	for _, fe := range fetches.Errors() {
+		var (
+			dataLoss *kgo.ErrDataLoss
+			tooLarge *kgo.ErrDecompressTooLarge
+		)
 		switch {
 		case errors.Is(fe.Err, context.DeadlineExceeded), errors.Is(fe.Err, context.Canceled):
 			// the poll's own end
-		case errors.Is(fe.Err, kerr.OffsetOutOfRange):
+		case errors.As(fe.Err, &tooLarge):
+			return &Error{Text: fmt.Sprintf("a record batch of %s/%d is too large to be decompressed: the client would not go past it", fe.Topic, fe.Partition), Err: fe.Err}
+		case errors.Is(fe.Err, kerr.OffsetOutOfRange), errors.As(fe.Err, &dataLoss):
 			return &Error{Text: fmt.Sprintf(
 				"the log of %s/%d no longer holds the offset to read next: its records were deleted or truncated before they were in the table", fe.Topic, fe.Partition), Err: fe.Err}
 		case errors.Is(fe.Err, kerr.TopicAuthorizationFailed), errors.Is(fe.Err, kerr.GroupAuthorizationFailed),
