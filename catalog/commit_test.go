@@ -88,7 +88,7 @@ func TestCommitBatchUnknownToTheEnd(t *testing.T) {
 			landed, err := c.CommitBatch(context.Background(), AgentEvents, b)
 			require.NoError(t, err)
 			require.Equal(t, lands, landed.Late)
-			require.EqualValues(t, 10, verifyClean(t, c).Tables[1].Rows)
+			require.EqualValues(t, 10, verifyClean(t, c).rows(AgentEvents))
 		})
 	}
 }
@@ -108,7 +108,7 @@ func TestCommitBatchFencesZombies(t *testing.T) {
 		require.EqualValues(t, 15, fenced.Committed)
 		require.True(t, fenced.Deletable)
 	}
-	require.EqualValues(t, 15, verifyClean(t, c).Tables[1].Rows)
+	require.EqualValues(t, 15, verifyClean(t, c).rows(AgentEvents))
 }
 
 func TestCommitBatchNotLanded(t *testing.T) {

@@ -122,3 +122,12 @@ func verifyClean(t *testing.T, c *Catalog) *Report {
 	require.True(t, report.OK)
 	return report
 }
+
+func (r *Report) rows(table string) int64 {
+	for _, t := range r.Tables {
+		if t.Table == table {
+			return t.Rows
+		}
+	}
+	return -1
+}

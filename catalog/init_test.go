@@ -29,7 +29,7 @@ func TestInitIsHarmlessTwice(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, second.Created)
 	require.Len(t, second.Existed, 3)
-	require.EqualValues(t, 3, verifyClean(t, c).Tables[1].Rows)
+	require.EqualValues(t, 3, verifyClean(t, c).rows(AgentEvents))
 }
 
 func TestInitRefuses(t *testing.T) {

@@ -103,4 +103,26 @@ func TestVerifyFinds(t *testing.T) {
 	}
 }
 
+// A sink that commits while verify looks is no fault: what lands between the
+// loads of the two tables must not show half.
+func TestVerifyDuringASnapshotCommit(t *testing.T) {
+	ctx := context.Background()
+	c := initTest(t, testConfig(t))
+	_, err := c.CommitBatch(ctx, AgentEvents, eventBatch(t, c, 0, 5))
+	require.NoError(t, err)
+	land := func(table string, r Range, offsets ...int64) {
+		r.TopicPartition = testTP
+		_, err := c.CommitBatch(ctx, table, Batch{ID: uuid.NewString(), Ranges: []Range{r}, Files: []DataFile{writeRows(t, c, table, offsets...)}})
+		require.NoError(t, err)
+	}
+	report, err := c.Verify(ctx, VerifyOptions{loaded: func() {
+		land(DeadLetters, Range{Start: 0, End: 8, Rows: 1, DeadLetters: 1}, 6)
+		land(AgentEvents, Range{Start: 5, End: 8, Rows: 2, Events: 2, DeadLetters: 1}, 5, 7)
+	}})
+	require.NoError(t, err)
+	require.Empty(t, report.Problems)
+	require.EqualValues(t, 5, report.Partitions[0].Next)
+	require.EqualValues(t, 8, verifyClean(t, c).Partitions[0].Next)
+}
+
 func localPath(uri string) string { return strings.TrimPrefix(uri, "file://") }

@@ -186,6 +186,28 @@ func TestSinkRebalances(t *testing.T) {
 	l.requireOnce()
 }
 
+// verify is right while a sink is at work.
+func TestVerifyDuringIngest(t *testing.T) {
+	l := newLab(t)
+	cfg := l.config()
+	cfg.UntilCaughtUp, cfg.TargetLag = false, 20*time.Millisecond
+	s, err := New(cfg, l.cat)
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(context.Background())
+	var g errgroup.Group
+	g.Go(func() error { return s.Run(ctx) })
+	for end, n := time.Now().Add(3*time.Second), 0; time.Now().Before(end) || n < 10; n++ {
+		l.produce(50, 3)
+		report, err := l.cat.Verify(context.Background(), catalog.VerifyOptions{})
+		require.NoError(t, err)
+		require.Empty(t, report.Problems)
+	}
+	stop()
+	require.NoError(t, g.Wait())
+	l.catchUp(l.config())
+	l.requireOnce()
+}
+
 // A stop flushes what is pending, however far the target lag is.
 func TestSinkFlushesOnStop(t *testing.T) {
 	l := newLab(t)
