@@ -1,7 +1,7 @@
 package envelope
 
 import (
-	"bytes"
+	"cmp"
 	"encoding/base64"
 	"slices"
 	"strings"
@@ -16,14 +16,14 @@ const cePrefix = "ce_"
 
 type ceAttribute struct {
 	name  string
-	value []byte
+	value []byte // nil where the header has no value
 }
 
 func hasCEPrefix(key string) bool {
 	return len(key) > len(cePrefix) && strings.EqualFold(key[:len(cePrefix)], cePrefix)
 }
 
-func isBinary(rec *Record, _ string) bool {
+func isBinary(rec *Record, _ []byte) bool {
 	for i := range rec.Headers {
 		if hasCEPrefix(rec.Headers[i].Key) {
 			return true
@@ -35,7 +35,7 @@ func isBinary(rec *Record, _ string) bool {
 // decodeBinary makes the structured form, which becomes the event's payload:
 // the context attributes in order of name, then data with the value's bytes as
 // they are where they are JSON, else data_base64.
-func (d *Decoder) decodeBinary(rec *Record, contentType string) ([]Event, *Invalid) {
+func (d *Decoder) decodeBinary(rec *Record, mediaType []byte) ([]Event, *Invalid) {
 	if inv := d.collectAttributes(rec); inv != nil {
 		return nil, inv
 	}
@@ -46,11 +46,15 @@ func (d *Decoder) decodeBinary(rec *Record, contentType string) ([]Event, *Inval
 		}
 		p = appendJSONString(p, []byte(a.name))
 		p = append(p, ':')
+		if a.value == nil {
+			p = append(p, "null"...)
+			continue
+		}
 		p = appendJSONString(p, a.value)
 	}
 	switch {
 	case len(rec.Value) == 0:
-	case contentType == "" || contentType == "text/json" || isJSONType(contentType):
+	case isJSONType(mediaType):
 		p = append(p, `,"data":`...)
 		p = append(p, rec.Value...)
 	default:
@@ -62,22 +66,24 @@ func (d *Decoder) decodeBinary(rec *Record, contentType string) ([]Event, *Inval
 	if len(d.payload) > d.limits.MaxEventBytes {
 		return nil, invalid(TooLarge, "", "the event has %d bytes with its headers, the limit is %d (sink.max_event_bytes)", len(d.payload), d.limits.MaxEventBytes)
 	}
-	if inv := d.oneValue(rec, contentType); inv != nil {
-		return nil, inv
+	if isJSONType(mediaType) {
+		if inv := oneValue(rec.Value); inv != nil {
+			return nil, inv
+		}
 	}
 	return d.one(d.payload, true)
 }
 
 // oneValue wants the data of a binary event to be one JSON value by itself:
 // inside the structured form a stray `,"id":"x"` would pass for attributes.
-func (d *Decoder) oneValue(rec *Record, contentType string) *Invalid {
-	if len(rec.Value) == 0 || contentType != "" && contentType != "text/json" && !isJSONType(contentType) {
+func oneValue(data []byte) *Invalid {
+	if len(data) == 0 {
 		return nil
 	}
-	if !utf8.Valid(rec.Value) {
-		return invalid(NotUTF8, "data", "data is not UTF-8 at byte %d", firstNotUTF8(rec.Value))
+	if !utf8.Valid(data) {
+		return invalid(NotUTF8, "data", "data is not UTF-8 at byte %d", firstNotUTF8(data))
 	}
-	s := eventScan{scanner: scanner{buf: rec.Value, depth: 1}}
+	s := eventScan{scanner: scanner{buf: data, depth: 1}}
 	var t token
 	if !s.value(&t) || !s.end() {
 		return s.err
@@ -93,16 +99,23 @@ func (d *Decoder) collectAttributes(rec *Record) *Invalid {
 		switch {
 		case hasCEPrefix(h.Key):
 			name = h.Key[len(cePrefix):]
-		case strings.EqualFold(h.Key, "content-type"):
+		case isContentType(h.Key):
 			name = "datacontenttype"
 		default:
 			continue
 		}
-		if !utf8.ValidString(name) || !utf8.Valid(h.Value) {
-			return invalid(NotUTF8, "", "header %s is not UTF-8", excerpt([]byte(h.Key)))
+		if !utf8.ValidString(name) {
+			return invalid(NotUTF8, "", "the key of header %s is not UTF-8", excerpt([]byte(h.Key)))
+		}
+		if !utf8.Valid(h.Value) {
+			attr := ""
+			if a := contextKeys.find([]byte(name)); a != nil {
+				attr = a.name
+			}
+			return invalid(NotUTF8, attr, "header %s is %s, which is not UTF-8", excerpt([]byte(h.Key)), excerpt(h.Value))
 		}
 		d.attrs = append(d.attrs, ceAttribute{name, h.Value})
 	}
-	slices.SortStableFunc(d.attrs, func(a, b ceAttribute) int { return bytes.Compare([]byte(a.name), []byte(b.name)) })
+	slices.SortStableFunc(d.attrs, func(a, b ceAttribute) int { return cmp.Compare(a.name, b.name) })
 	return nil
 }

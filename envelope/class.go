@@ -32,9 +32,6 @@ func cutLast(b []byte) (head, last []byte) {
 }
 
 func endsInAgent(head []byte) bool {
-	if head == nil {
-		return false
-	}
 	_, last := cutLast(head)
 	return bytes.Equal(last, agentSegment)
 }
@@ -44,7 +41,7 @@ func isVersion(b []byte) bool {
 		return false
 	}
 	for _, c := range b[1:] {
-		if c < '0' || c > '9' {
+		if !isDigit(c) {
 			return false
 		}
 	}
@@ -56,7 +53,7 @@ func isClass(b []byte) bool {
 		return false
 	}
 	for _, c := range b {
-		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' && c != '-' {
+		if (c < 'a' || c > 'z') && !isDigit(c) && c != '_' && c != '-' {
 			return false
 		}
 	}

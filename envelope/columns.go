@@ -115,22 +115,23 @@ const (
 // Column is one typed column of agent_events and the attribute it is filled
 // from. A column with both Context and Data takes Context where it is present.
 type Column struct {
-	Name    string // column of agent_events
-	Kind    Kind
-	Context string // CloudEvents context attribute, "" if none
-	Data    string // key of the data object, "" if none
-	Doc     string // one line for people, also the Iceberg column's doc
+	Name     string // column of agent_events
+	Kind     Kind
+	Required bool   // every event has a value
+	Context  string // CloudEvents context attribute, "" if none
+	Data     string // key of the data object, "" if none
+	Doc      string // one line for people, also the Iceberg column's doc
 }
 
 // Columns is the registry of typed columns. Everything that knows an attribute
 // or a column of an event is generated from it or checked against it: the JSON
 // Schemas, the decoder, the table schema, the documentation.
 var Columns = [NumColumns]Column{
-	ColEventID:             {Name: "event_id", Kind: Text, Context: "id", Doc: "CloudEvents id: unique within its source"},
-	ColSource:              {Name: "source", Kind: Text, Context: "source", Doc: "CloudEvents source: the producer"},
-	ColEventType:           {Name: "event_type", Kind: Text, Context: "type", Doc: "CloudEvents type as received"},
-	ColEventClass:          {Name: "event_class", Kind: Text, Doc: "class taken from the type: prompt, input, context_retrieval, tool_call, output, action, any other agent.<class>, or other"},
-	ColEventTime:           {Name: "event_time", Kind: Timestamp, Context: "time", Doc: "when it happened at the agent"},
+	ColEventID:             {Name: "event_id", Kind: Text, Required: true, Context: "id", Doc: "CloudEvents id: unique within its source"},
+	ColSource:              {Name: "source", Kind: Text, Required: true, Context: "source", Doc: "CloudEvents source: the producer"},
+	ColEventType:           {Name: "event_type", Kind: Text, Required: true, Context: "type", Doc: "CloudEvents type as received"},
+	ColEventClass:          {Name: "event_class", Kind: Text, Required: true, Doc: "class taken from the type: prompt, input, context_retrieval, tool_call, output, action, any other agent.<class>, or other"},
+	ColEventTime:           {Name: "event_time", Kind: Timestamp, Required: true, Context: "time", Doc: "when it happened at the agent"},
 	ColDataSchema:          {Name: "dataschema", Kind: Text, Context: "dataschema", Doc: "version of the payload's schema"},
 	ColDataContentType:     {Name: "datacontenttype", Kind: Text, Context: "datacontenttype", Doc: "media type of data"},
 	ColSubject:             {Name: "subject", Kind: Text, Context: "subject", Doc: "the data subject, pseudonymous: erasure and subject exports match on it"},

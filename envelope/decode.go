@@ -1,7 +1,8 @@
 package envelope
 
 import (
-	"mime"
+	"bytes"
+	"fmt"
 	"strings"
 	"time"
 )
@@ -32,20 +33,22 @@ type Decoder struct {
 // NewDecoder makes a decoder.
 func NewDecoder(l Limits) *Decoder { return &Decoder{limits: l, events: make([]Event, 1)} }
 
-// carrier is one way in which events come on Kafka. Further carriers (OTLP,
-// Avro, Protobuf) are further entries of carriers.
+// carrier is one way in which events come on Kafka. A further one (OTLP, Avro,
+// Protobuf) is a further entry of carriers. Its decode makes all events of the
+// record in d.events, each with its Payload, its Index and what [Event.Set]
+// gives it, and keeps the four required columns and the class filled. The media
+// type is lower-case, without parameters, empty where no header names it.
 type carrier struct {
-	name   string
-	fits   func(rec *Record, contentType string) bool
-	decode func(d *Decoder, rec *Record, contentType string) ([]Event, *Invalid)
+	fits   func(rec *Record, mediaType []byte) bool
+	decode func(d *Decoder, rec *Record, mediaType []byte) ([]Event, *Invalid)
 }
 
 // carriers are asked in order; the last one takes everything and explains.
 var carriers = []carrier{
-	{"CloudEvents structured", isStructured, (*Decoder).decodeStructured},
-	{"CloudEvents binary", isBinary, (*Decoder).decodeBinary},
-	{"bare JSON", isJSONContent, (*Decoder).decodeBare},
-	{"unknown", func(*Record, string) bool { return true }, (*Decoder).decodeUnknown},
+	{isStructured, (*Decoder).decodeStructured},
+	{isBinary, (*Decoder).decodeBinary},
+	{isBareJSON, (*Decoder).decodeBare},
+	{func(*Record, []byte) bool { return true }, (*Decoder).decodeUnknown},
 }
 
 // Decode makes events of one record, all of it or nothing. The error is always
@@ -65,57 +68,69 @@ func (d *Decoder) decode(rec *Record) ([]Event, *Invalid) {
 	if len(rec.Value) > d.limits.MaxEventBytes {
 		return nil, invalid(TooLarge, "", "the record has %d bytes, the limit is %d (sink.max_event_bytes)", len(rec.Value), d.limits.MaxEventBytes)
 	}
-	contentType := ""
+	var mediaType []byte
 	for i := range rec.Headers {
-		if strings.EqualFold(rec.Headers[i].Key, "content-type") {
-			contentType = mediaType(string(rec.Headers[i].Value))
+		if isContentType(rec.Headers[i].Key) {
+			mediaType = mediaTypeOf(rec.Headers[i].Value)
 		}
 	}
 	for i := range carriers {
-		if carriers[i].fits(rec, contentType) {
-			return carriers[i].decode(d, rec, contentType)
+		if carriers[i].fits(rec, mediaType) {
+			return carriers[i].decode(d, rec, mediaType)
 		}
 	}
 	return nil, nil // not reached: the last carrier fits
 }
+
+// lastTimestamp bounds Kafka's timestamps, in milliseconds, so that microseconds
+// do not overflow: the year 287396.
+const lastTimestamp = 1 << 53
 
 // judgeTimes keeps one broken clock from opening a thousand table partitions.
 func (d *Decoder) judgeTimes(rec *Record, events []Event) *Invalid {
 	if rec.Timestamp < 0 {
 		return nil
 	}
-	at := rec.Timestamp * 1000
+	at := min(rec.Timestamp, lastTimestamp) * 1000
 	for i := range events {
 		t := events[i].Time()
 		if t >= at-d.limits.MaxEventAge.Microseconds() && t <= at+d.limits.MaxClockSkew.Microseconds() {
 			continue
 		}
-		return invalid(TimeOutOfRange, "time", "time is %s, outside of %s before and %s after Kafka's timestamp %s",
-			rfc3339(t), d.limits.MaxEventAge, d.limits.MaxClockSkew, rfc3339(at))
+		return invalid(TimeOutOfRange, "time", "time is %s, Kafka's timestamp %s: more than %s before it or %s after it",
+			rfc3339(t), rfc3339(at), inDays(d.limits.MaxEventAge), inDays(d.limits.MaxClockSkew))
 	}
 	return nil
 }
 
 func rfc3339(micros int64) string { return time.UnixMicro(micros).UTC().Format(time.RFC3339Nano) }
 
-// mediaType is the lower-case type of a content-type header, without parameters.
-func mediaType(header string) string {
-	switch header { // the way of nearly every record
-	case structuredType, "application/json":
-		return header
+// inDays writes a duration as the configuration does: 183d, or with hours.
+func inDays(d time.Duration) string {
+	const day = 24 * time.Hour
+	if d >= day && d%day == 0 {
+		return fmt.Sprintf("%dd", d/day)
 	}
-	if t, _, err := mime.ParseMediaType(header); err == nil {
-		return t
+	return d.String()
+}
+
+func isContentType(key string) bool { return strings.EqualFold(key, "content-type") }
+
+// mediaTypeOf is the lower-case type of a content-type header, without parameters.
+func mediaTypeOf(header []byte) []byte {
+	t, _, _ := bytes.Cut(header, []byte{';'})
+	t = bytes.TrimSpace(t)
+	if bytes.ContainsFunc(t, func(r rune) bool { return r >= 'A' && r <= 'Z' }) {
+		return bytes.ToLower(t)
 	}
-	t, _, _ := strings.Cut(header, ";")
-	return strings.ToLower(strings.TrimSpace(t))
+	return t
 }
 
 const structuredType = "application/cloudevents+json"
 
-func isStructured(_ *Record, contentType string) bool { return contentType == structuredType }
+func isStructured(_ *Record, mediaType []byte) bool { return string(mediaType) == structuredType }
 
-func (d *Decoder) decodeStructured(rec *Record, _ string) ([]Event, *Invalid) {
+func (d *Decoder) decodeStructured(rec *Record, _ []byte) ([]Event, *Invalid) {
 	if len(rec.Value) == 0 {
 		return nil, tombstone()
 	}
@@ -133,20 +148,20 @@ func tombstone() *Invalid {
 	return invalid(NoEvents, "", "the record has no value")
 }
 
-// isJSONContent takes what no header speaks for and what says that it is JSON.
-func isJSONContent(rec *Record, contentType string) bool {
-	if contentType != "" && contentType != "text/json" && !isJSONType(contentType) {
-		return false
-	}
-	return !looksRegistered(rec.Value)
+// isBareJSON takes what no header speaks for and what says that it is JSON. A
+// batch of CloudEvents is neither.
+func isBareJSON(rec *Record, mediaType []byte) bool {
+	return isJSONType(mediaType) && !bytes.HasPrefix(mediaType, []byte("application/cloudevents")) && !looksRegistered(rec.Value)
 }
 
-func isJSONType(contentType string) bool {
-	return contentType == "application/json" || strings.HasSuffix(contentType, "+json") && !strings.HasPrefix(contentType, "application/cloudevents-batch")
+// isJSONType reports whether data of a media type is JSON, which it is where
+// none is given.
+func isJSONType(mediaType []byte) bool {
+	return len(mediaType) == 0 || bytes.HasSuffix(mediaType, []byte("/json")) || bytes.HasSuffix(mediaType, []byte("+json"))
 }
 
 // decodeBare takes a JSON object with specversion.
-func (d *Decoder) decodeBare(rec *Record, _ string) ([]Event, *Invalid) {
+func (d *Decoder) decodeBare(rec *Record, _ []byte) ([]Event, *Invalid) {
 	if len(rec.Value) == 0 {
 		return nil, tombstone()
 	}
@@ -157,12 +172,12 @@ func (d *Decoder) decodeBare(rec *Record, _ string) ([]Event, *Invalid) {
 // four bytes of a schema id. No JSON starts with it.
 func looksRegistered(value []byte) bool { return len(value) > 5 && value[0] == 0 }
 
-func (d *Decoder) decodeUnknown(rec *Record, contentType string) ([]Event, *Invalid) {
+func (d *Decoder) decodeUnknown(rec *Record, mediaType []byte) ([]Event, *Invalid) {
 	switch {
 	case len(rec.Value) == 0:
 		return nil, tombstone()
 	case looksRegistered(rec.Value):
 		return nil, invalid(UnknownFormat, "", "the record looks like Avro or Protobuf of a schema registry, which this release does not read")
 	}
-	return nil, invalid(UnknownFormat, "content-type", "content-type %s is none that this release reads: use %s", excerpt([]byte(contentType)), structuredType)
+	return nil, invalid(UnknownFormat, "content-type", "content-type %s is none that this release reads: use %s", excerpt(mediaType), structuredType)
 }

@@ -15,8 +15,7 @@ type eventScan struct {
 	hasSpec     bool
 	required    [requiredCount]requiredValue
 	duplicate   *Invalid
-	fallbacks   [4]fallback
-	nFallbacks  int
+	fallbacks   []fallback
 	keyText     []byte
 }
 
@@ -48,7 +47,7 @@ func (s *eventScan) scan(ev *Event, buf []byte, needSpec bool) *Invalid {
 	ev.Reset()
 	s.scanner = scanner{buf: buf}
 	s.ev, s.arena, s.seen = ev, s.arena[:0], keySet{}
-	s.hasSpec, s.duplicate, s.nFallbacks = false, nil, 0
+	s.hasSpec, s.duplicate, s.fallbacks = false, nil, s.fallbacks[:0]
 	s.required = [requiredCount]requiredValue{}
 	if !utf8.Valid(buf) {
 		return invalid(NotUTF8, "", "not UTF-8 at byte %d", firstNotUTF8(buf))
@@ -66,7 +65,8 @@ func (s *eventScan) scan(ev *Event, buf []byte, needSpec bool) *Invalid {
 	if inv := s.judgeRequired(); inv != nil {
 		return inv
 	}
-	for _, f := range s.fallbacks[:s.nFallbacks] {
+	for i := range s.fallbacks {
+		f := &s.fallbacks[i]
 		if !ev.Has(f.attr.column) && !s.misfit(Columns[f.attr.column].Context) {
 			s.fill(f.attr, &f.tok)
 		}
@@ -149,10 +149,7 @@ func (s *eventScan) take(a *attribute, t *token) {
 	case roleSpecVersion:
 		s.specVersion, s.hasSpec = *t, true
 	case roleFallback:
-		if s.nFallbacks < len(s.fallbacks) { // more only where a key stands twice
-			s.fallbacks[s.nFallbacks] = fallback{a, *t}
-			s.nFallbacks++
-		}
+		s.fallbacks = append(s.fallbacks, fallback{a, *t})
 	case roleTraceparent:
 		s.fillTraceparent(a, t)
 	case roleColumn:

@@ -1,7 +1,5 @@
 package envelope
 
-import "math"
-
 // fill gives a column its value if the token has exactly one reading in the
 // column's type; else the attribute is a misfit. null is absent.
 func (s *eventScan) fill(a *attribute, t *token) {
@@ -87,11 +85,9 @@ func (s *eventScan) convertNumber(k Kind, t *token, v *Value) bool {
 	case Decimal9:
 		v.Int, ok = parseDecimal9(number)
 	case Double:
-		v.Float, ok = parseDouble(number)
+		v.Float, ok = parseDouble(number, 0)
 	case Seconds:
-		v.Float, ok = parseDouble(number)
-		v.Float *= 1000
-		ok = ok && !math.IsInf(v.Float, 0)
+		v.Float, ok = parseDouble(number, 3)
 	}
 	return ok
 }

@@ -15,26 +15,27 @@ type decimalForm struct {
 }
 
 // isNumber reports whether b is exactly one JSON number. With leadingZeros it
-// also takes integers such as 0007.
+// also takes numbers such as 0007.
 func isNumber(b []byte, leadingZeros bool) bool {
-	if len(b) == 0 || b[0] != '-' && (b[0] < '0' || b[0] > '9') {
+	i := 0
+	if i < len(b) && b[i] == '-' {
+		i++
+	}
+	if i == len(b) || !isDigit(b[i]) {
 		return false
 	}
-	if leadingZeros {
-		all := true
-		for _, c := range b {
-			all = all && c >= '0' && c <= '9'
-		}
-		if all {
-			return true
-		}
+	for leadingZeros && i+1 < len(b) && b[i] == '0' && isDigit(b[i+1]) {
+		i++
 	}
-	s := scanner{buf: b}
+	s := scanner{buf: b, pos: i}
 	return s.number() && s.pos == len(b)
 }
 
-// maxExp bounds exponents: beyond it every number is zero or out of any range.
-const maxExp = 1 << 20
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+
+// maxExp bounds exponents. No event is long enough for digits that bring a
+// number with a larger one back into any range.
+const maxExp = 1 << 40
 
 func takeApart(b []byte) decimalForm {
 	var d decimalForm
@@ -44,14 +45,14 @@ func takeApart(b []byte) decimalForm {
 		i++
 	}
 	from := i
-	for i < len(b) && b[i] >= '0' && b[i] <= '9' {
+	for i < len(b) && isDigit(b[i]) {
 		i++
 	}
 	d.digits = b[from:i]
 	if i < len(b) && b[i] == '.' {
 		i++
 		from = i
-		for i < len(b) && b[i] >= '0' && b[i] <= '9' {
+		for i < len(b) && isDigit(b[i]) {
 			i++
 		}
 		d.fraction = b[from:i]
@@ -81,16 +82,23 @@ func (d *decimalForm) at(i int) byte {
 	return d.fraction[i-len(d.digits)] - '0'
 }
 
+// leadingZeros counts the zeros before the first other digit, in digits and
+// fraction together.
+func (d *decimalForm) leadingZeros() int {
+	n := 0
+	for n < d.len() && d.at(n) == 0 {
+		n++
+	}
+	return n
+}
+
 // scaled returns the number times 10^places, rounded half to even, if its
 // integer part has at most maxDigits digits.
 func (d *decimalForm) scaled(places int64, maxDigits int) (n int64, ok bool) {
 	// The integer part of the result has the first `keep` digits, and zeros
 	// after them where keep is more than there are.
 	keep := int64(len(d.digits)) + d.exp + places
-	first := 0
-	for first < d.len() && d.at(first) == 0 {
-		first++
-	}
+	first := d.leadingZeros()
 	if first == d.len() {
 		return 0, true
 	}
@@ -166,7 +174,7 @@ func smallInteger(b []byte) (int64, bool) {
 		return 0, false
 	}
 	for _, c := range b[i:] {
-		if c < '0' || c > '9' {
+		if !isDigit(c) {
 			return 0, false
 		}
 		n = n*10 + int64(c-'0')
@@ -177,10 +185,38 @@ func smallInteger(b []byte) (int64, bool) {
 	return n, true
 }
 
-// parseDouble reads a JSON number in the range of a double.
-func parseDouble(b []byte) (float64, bool) {
+// shortNumber is the length up to which strconv reads every JSON number right.
+const shortNumber = 64
+
+// parseDouble reads a JSON number times 10^shift in the range of a double.
+func parseDouble(b []byte, shift int64) (float64, bool) {
+	var buf [2 * shortNumber]byte
+	if shift != 0 || len(b) > shortNumber {
+		b = appendNormal(buf[:0], b, shift)
+	}
 	f, err := strconv.ParseFloat(unsafe.String(unsafe.SliceData(b), len(b)), 64)
 	return f, err == nil
+}
+
+// appendNormal appends a JSON number times 10^shift as 0.<digits>e<exponent>,
+// without zeros in front. strconv loses digits before the point past the 800th,
+// and the end of exponents of more than five digits: it reads 1 followed by 900
+// zeros and e-900 as 1e-101.
+func appendNormal(dst, b []byte, shift int64) []byte {
+	d := takeApart(b)
+	first := d.leadingZeros()
+	if d.negative {
+		dst = append(dst, '-')
+	}
+	dst = append(dst, "0."...)
+	for i := first; i < d.len(); i++ {
+		dst = append(dst, '0'+d.at(i))
+	}
+	if first == d.len() {
+		return append(dst, '0')
+	}
+	dst = append(dst, 'e')
+	return strconv.AppendInt(dst, int64(len(d.digits)-first)+d.exp+shift, 10)
 }
 
 // parseDecimal9 reads a JSON number as the unscaled value of a decimal(18,9),

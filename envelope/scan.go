@@ -1,12 +1,15 @@
 package envelope
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
 )
 
 // maxDepth is how many objects and arrays may stand in one another.
 const maxDepth = 128
+
+var byteOrderMark = []byte("\xef\xbb\xbf")
 
 // kind is what sort of JSON value a token is.
 type kind uint8
@@ -86,7 +89,7 @@ func (s *scanner) value(t *token) bool {
 		if !s.skipArray() {
 			return false
 		}
-	case c == '-' || c >= '0' && c <= '9':
+	case c == '-' || isDigit(c):
 		t.kind = kindNumber
 		if !s.number() {
 			return false
@@ -108,6 +111,8 @@ func (s *scanner) value(t *token) bool {
 		}
 	case s.pos == len(s.buf):
 		return s.fail("it ends where a value should be")
+	case bytes.HasPrefix(s.buf[s.pos:], byteOrderMark):
+		return s.fail("a byte order mark")
 	default:
 		return s.fail("no value starts with " + excerpt(s.buf[s.pos:s.pos+1]))
 	}
@@ -229,7 +234,7 @@ func (s *scanner) number() bool {
 	}
 	digits := func() bool {
 		from := i
-		for i < len(b) && b[i] >= '0' && b[i] <= '9' {
+		for i < len(b) && isDigit(b[i]) {
 			i++
 		}
 		return i > from

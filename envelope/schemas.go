@@ -93,12 +93,12 @@ func makeEventSchema() map[string]any {
 		"data_base64": map[string]any{"type": "string", "contentEncoding": "base64"},
 	}
 	required := []string{"specversion"}
-	for i, c := range Columns {
+	for _, c := range Columns {
 		if c.Context == "" {
 			continue
 		}
 		p := property(c)
-		if slices.Contains(requiredColumns[:], ColumnID(i)) {
+		if c.Required {
 			required = append(required, c.Context)
 			p["type"], p["minLength"] = "string", 1
 		}

@@ -43,7 +43,7 @@ func parseTime(b []byte) (micros int64, ok bool) {
 }
 
 func twoDigits(b []byte) (int64, bool) {
-	if b[0] < '0' || b[0] > '9' || b[1] < '0' || b[1] > '9' {
+	if !isDigit(b[0]) || !isDigit(b[1]) {
 		return 0, false
 	}
 	return int64(b[0]-'0')*10 + int64(b[1]-'0'), true
@@ -52,7 +52,7 @@ func twoDigits(b []byte) (int64, bool) {
 // microsOf reads the digits of a fraction of a second.
 func microsOf(b []byte) (micros int64, rest []byte, ok bool) {
 	i, unit := 0, int64(100_000)
-	for ; i < len(b) && b[i] >= '0' && b[i] <= '9'; i++ {
+	for ; i < len(b) && isDigit(b[i]); i++ {
 		micros += int64(b[i]-'0') * unit
 		unit /= 10
 	}
@@ -123,7 +123,7 @@ func parseTraceparent(b []byte) (traceID, spanID []byte, ok bool) {
 	traceID, spanID = b[3:35], b[36:52]
 	for _, part := range [][]byte{b[:2], traceID, spanID, b[53:55]} {
 		for _, c := range part {
-			if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			if !isDigit(c) && (c < 'a' || c > 'f') {
 				return nil, nil, false
 			}
 		}
