@@ -2,6 +2,9 @@ package arrowconv
 
 import (
 	"fmt"
+	"math"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -15,7 +18,7 @@ type Provenance struct {
 	Topic      string
 	Partition  int32
 	Offset     int64
-	Timestamp  int64  // Kafka's timestamp, milliseconds since the Unix epoch; below 0 is none
+	Timestamp  int64  // Kafka's timestamp, milliseconds since the Unix epoch; below 0, or past the year 294246, is none
 	Key        []byte // nil is none
 	Headers    []envelope.Header
 	IngestTime int64 // when the sink read the record, microseconds since the Unix epoch
@@ -55,17 +58,17 @@ type Builder struct {
 // field ids, to the values of events by name: an event column that the schema
 // lacks is skipped, a nullable column of the schema that no event fills is NULL.
 // It refuses a column whose type does not hold its values, and a required
-// column that nothing fills. mem is where buffers come from.
+// column that not every event fills. mem is where buffers come from.
 func NewBuilder(schema *arrow.Schema, mem memory.Allocator) (*Builder, error) {
 	b := &Builder{}
 	bind := newBinder(schema, mem)
 	for id := range envelope.Columns {
 		c := &envelope.Columns[id]
-		b.events[id] = bind.column(c.Name, shapeOf[c.Kind])
+		b.events[id] = bind.column(c.Name, shapeOf[c.Kind], c.Required)
 	}
-	b.index = bind.column(colIndex, shapeInteger)
-	b.misfits = bind.column(colMisfits, shapeTexts)
-	b.payload = bind.column(colPayload, shapeText)
+	b.index = bind.column(colIndex, shapeInteger, true)
+	b.misfits = bind.column(colMisfits, shapeTexts, false)
+	b.payload = bind.column(colPayload, shapeText, true)
 	b.bindProvenance(bind)
 	if err := b.finishBinding(bind); err != nil {
 		return nil, err
@@ -133,10 +136,10 @@ type DeadLetterBuilder struct {
 func NewDeadLetterBuilder(schema *arrow.Schema, mem memory.Allocator) (*DeadLetterBuilder, error) {
 	b := &DeadLetterBuilder{}
 	bind := newBinder(schema, mem)
-	b.value = bind.column(colValue, shapeBinary)
-	b.class = bind.column(colErrorClass, shapeText)
-	b.text = bind.column(colErrorText, shapeText)
-	b.version = bind.column(colSinkVersion, shapeText)
+	b.value = bind.column(colValue, shapeBinary, false)
+	b.class = bind.column(colErrorClass, shapeText, true)
+	b.text = bind.column(colErrorText, shapeText, true)
+	b.version = bind.column(colSinkVersion, shapeText, true)
 	b.bindProvenance(bind)
 	if err := b.finishBinding(bind); err != nil {
 		return nil, err
@@ -177,13 +180,13 @@ type rows struct {
 }
 
 func (r *rows) bindProvenance(b *binder) {
-	r.topic = b.column(colTopic, shapeText)
-	r.partition = b.column(colPartition, shapeInteger)
-	r.offset = b.column(colOffset, shapeLong)
-	r.timestamp = b.column(colTimestamp, shapeTime)
-	r.key = b.column(colKey, shapeBinary)
-	r.headers = b.column(colHeaders, shapeHeaders)
-	r.ingest = b.column(colIngest, shapeTime)
+	r.topic = b.column(colTopic, shapeText, true)
+	r.partition = b.column(colPartition, shapeInteger, true)
+	r.offset = b.column(colOffset, shapeLong, true)
+	r.timestamp = b.column(colTimestamp, shapeTime, false)
+	r.key = b.column(colKey, shapeBinary, false)
+	r.headers = b.column(colHeaders, shapeHeaders, false)
+	r.ingest = b.column(colIngest, shapeTime, true)
 }
 
 func (r *rows) finishBinding(b *binder) error {
@@ -214,7 +217,7 @@ func (r *rows) appendProvenance(at *Provenance) {
 	if c := r.offset; c != nil {
 		c.appendInt64(row, at.Offset)
 	}
-	if c := r.timestamp; c != nil && at.Timestamp >= 0 {
+	if c := r.timestamp; c != nil && at.Timestamp >= 0 && at.Timestamp <= math.MaxInt64/1000 {
 		c.appendInt64(row, at.Timestamp*1000)
 	}
 	if c := r.key; c != nil && at.Key != nil {
@@ -230,19 +233,24 @@ func (r *rows) appendProvenance(at *Provenance) {
 	r.bytes += int64(size)
 }
 
-// appendHeaders returns the bytes it added.
+// appendHeaders returns the bytes it added. Kafka does not look at a key's bytes,
+// but a text column that is not UTF-8 makes its data file unreadable: what is
+// wrong becomes U+FFFD, as in Kafka's own clients.
 func appendHeaders(c *column, row int, headers []envelope.Header) int {
 	entry := c.beginList(row)
 	size := 0
 	for i := range headers {
-		h := &headers[i]
+		key, value := headers[i].Key, headers[i].Value
+		if !utf8.ValidString(key) {
+			key = strings.ToValidUTF8(key, "\uFFFD")
+		}
 		at := entry.rows
 		entry.advance(at)
-		entry.children[0].appendString(at, h.Key)
-		if h.Value != nil {
-			entry.children[1].appendText(at, h.Value)
+		entry.children[0].appendString(at, key)
+		if value != nil {
+			entry.children[1].appendText(at, value)
 		}
-		size += len(h.Key) + len(h.Value) + 12
+		size += len(key) + len(value) + 12
 	}
 	return size
 }
@@ -293,8 +301,9 @@ func newBinder(schema *arrow.Schema, mem memory.Allocator) *binder {
 	return &binder{schema: schema, mem: mem, columns: make([]*column, schema.NumFields())}
 }
 
-// column returns the column called name, nil if the schema has none.
-func (b *binder) column(name string, want shape) *column {
+// column returns the column called name, nil if the schema has none. always says
+// that every row has a value for it.
+func (b *binder) column(name string, want shape, always bool) *column {
 	found := b.schema.FieldIndices(name)
 	if len(found) == 0 {
 		return nil
@@ -307,6 +316,9 @@ func (b *binder) column(name string, want shape) *column {
 		return nil
 	case !ok:
 		b.fail(fmt.Errorf("column %s is %s, the sink has %s for it: undo the change of its type, or rename the column", name, field.Type, want))
+		return nil
+	case !always && !field.Nullable:
+		b.fail(fmt.Errorf("column %s is required, and not every row has a value for it: make it optional", name))
 		return nil
 	}
 	b.columns[found[0]] = c

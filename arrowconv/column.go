@@ -9,6 +9,10 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 )
 
+// maxKept is the largest buffer that is kept for the next record batch, in
+// bytes: one huge event must not hold its memory for ever in every builder.
+const maxKept = 8 << 20
+
 // slot keeps the memory of one Arrow buffer between record batches. The buffer
 // is lent to a record batch and comes home when that is released, at whatever
 // time and from whatever goroutine; as an [memory.Allocator] it only frees.
@@ -44,7 +48,7 @@ func (s *slot) Free(b []byte) {
 		s.mem.Free(b)
 		return
 	}
-	if len(b) > len(s.free) {
+	if len(b) > len(s.free) && len(b) <= maxKept {
 		s.free, b = b, s.free
 	}
 	if b != nil {
@@ -90,7 +94,7 @@ func (v *vector) grow() {
 		v.buf = v.slot.take(max(v.used, 64))
 		return
 	}
-	// By half: a payload buffer is large, and keeps its size for ever after.
+	// By half: a payload buffer is large, and keeps its size.
 	v.buf = v.slot.mem.Reallocate(roundUp(max(v.used, len(v.buf)+len(v.buf)/2)), v.buf)
 }
 

@@ -24,7 +24,7 @@ const (
 func (s shape) String() string {
 	return [...]string{
 		"text", "bytes", "32-bit integers", "64-bit integers", "doubles", "decimals of 18 digits, 9 of them after the point",
-		"times in microseconds, UTC", "lists of text", "lists of (key text, value bytes)",
+		"times in microseconds, UTC", "lists of text", "lists of (key text, value bytes or none)",
 	}[s]
 }
 
@@ -82,7 +82,7 @@ func headersColumn(t arrow.DataType, mem memory.Allocator) (*column, bool) {
 		return nil, false
 	}
 	st, ok := l.Elem().(*arrow.StructType)
-	if !ok || st.NumFields() != 2 || st.Field(0).Name != "key" || st.Field(1).Name != "value" {
+	if !ok || st.NumFields() != 2 || st.Field(0).Name != "key" || st.Field(1).Name != "value" || !st.Field(1).Nullable {
 		return nil, false
 	}
 	key, okKey := shapeText.column(st.Field(0).Type, mem)
