@@ -1,6 +1,8 @@
 package arrowconv
 
 import (
+	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"testing"
@@ -27,7 +29,9 @@ func records(t testing.TB) []envelope.Record {
 	for _, name := range files {
 		raw, err := os.ReadFile(name)
 		require.NoError(t, err)
-		out = append(out, structured(raw))
+		var compact bytes.Buffer // as producers write it
+		require.NoError(t, json.Compact(&compact, raw))
+		out = append(out, structured(compact.Bytes()))
 	}
 	odd := `{"specversion":"1.0","id":"\u00e9","source":"/\t","type":"agent.prompt","time":"2026-01-31T12:00:00Z","subject":[],"x":1,` +
 		`"data":{"gen_ai.response.finish_reasons":["a","\u0062"],"gen_ai.request.seed":"odd","gen_ai.conversation.id":"c\n"}}`

@@ -8,6 +8,7 @@ type role uint8
 const (
 	roleNone     role = iota // unknown, or known and without a column
 	roleColumn               // fills a column
+	roleRequired             // fills a column, and must be there
 	roleFallback             // fills a column where the context attribute is absent
 	roleSpecVersion
 	roleData
@@ -42,8 +43,11 @@ func buildTables() (top, data *keyTable) {
 		a := attribute{column: ColumnID(i), role: roleColumn, tracked: true}
 		if c.Context != "" {
 			a.name = c.Context
-			if c.Context == "traceparent" {
+			switch {
+			case c.Context == "traceparent":
 				a.role = roleTraceparent
+			case c.Required:
+				a.role = roleRequired
 			}
 			top.add(a)
 		}

@@ -120,8 +120,10 @@ func isContentType(key string) bool { return strings.EqualFold(key, "content-typ
 func mediaTypeOf(header []byte) []byte {
 	t, _, _ := bytes.Cut(header, []byte{';'})
 	t = bytes.TrimSpace(t)
-	if bytes.ContainsFunc(t, func(r rune) bool { return r >= 'A' && r <= 'Z' }) {
-		return bytes.ToLower(t)
+	for _, c := range t {
+		if c >= 'A' && c <= 'Z' {
+			return bytes.ToLower(t)
+		}
 	}
 	return t
 }

@@ -241,7 +241,8 @@ func TestInvalidTexts(t *testing.T) {
 		_, err := NewDecoder(DefaultLimits).Decode(record(tc.value, tc.headers...))
 		require.EqualError(t, err, tc.want)
 	}
-	require.Equal(t, "1h30m0s", inDays(90*time.Minute))
+	require.Equal(t, "36h0m0s", inDays(36*time.Hour))
+	require.Equal(t, "0s", inDays(0))
 }
 
 func requireInvalid(t *testing.T, err error, class ErrorClass, attr, value string) {

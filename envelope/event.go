@@ -47,11 +47,16 @@ func (e *Event) Time() int64 { return e.values[ColEventTime].Int }
 
 // Set gives column c a value. Decoders use it; so do tests that build events.
 func (e *Event) Set(c ColumnID, v Value) {
+	e.values[c] = v
+	e.mark(c)
+}
+
+// mark says that values[c] is a value.
+func (e *Event) mark(c ColumnID) {
 	if !e.has[c] {
 		e.has[c] = true
 		e.present = append(e.present, c)
 	}
-	e.values[c] = v
 }
 
 // Reset makes e empty and keeps its memory.

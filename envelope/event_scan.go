@@ -13,22 +13,16 @@ type eventScan struct {
 
 	specVersion token
 	hasSpec     bool
-	required    [requiredCount]requiredValue
+	required    [lastRequired + 1]requiredValue
 	duplicate   *Invalid
 	fallbacks   []fallback
 	keyText     []byte
 }
 
-// The required attributes with a column, in the order they are judged.
-const (
-	reqID = iota
-	reqSource
-	reqType
-	reqTime
-	requiredCount
-)
+// requiredColumns are filled from required attributes, in the order they are judged.
+var requiredColumns = [...]ColumnID{ColEventID, ColSource, ColEventType, ColEventTime}
 
-var requiredColumns = [requiredCount]ColumnID{ColEventID, ColSource, ColEventType, ColEventTime}
+const lastRequired = ColEventTime
 
 type requiredValue struct {
 	token
@@ -48,7 +42,7 @@ func (s *eventScan) scan(ev *Event, buf []byte, needSpec bool) *Invalid {
 	s.scanner = scanner{buf: buf}
 	s.ev, s.arena, s.seen = ev, s.arena[:0], keySet{}
 	s.hasSpec, s.duplicate, s.fallbacks = false, nil, s.fallbacks[:0]
-	s.required = [requiredCount]requiredValue{}
+	s.required = [lastRequired + 1]requiredValue{}
 	if !utf8.Valid(buf) {
 		return invalid(NotUTF8, "", "not UTF-8 at byte %d", firstNotUTF8(buf))
 	}
@@ -152,13 +146,9 @@ func (s *eventScan) take(a *attribute, t *token) {
 		s.fallbacks = append(s.fallbacks, fallback{a, *t})
 	case roleTraceparent:
 		s.fillTraceparent(a, t)
+	case roleRequired:
+		s.required[a.column] = requiredValue{*t, true}
 	case roleColumn:
-		for i, c := range requiredColumns {
-			if a.column == c {
-				s.required[i] = requiredValue{*t, true}
-				return
-			}
-		}
 		s.fill(a, t)
 	}
 }
@@ -178,14 +168,14 @@ func (s *eventScan) judgeSpecVersion(needSpec bool) *Invalid {
 
 // judgeRequired wants id, source, type and time, each a string with something in it.
 func (s *eventScan) judgeRequired() *Invalid {
-	for i, c := range requiredColumns {
-		r := &s.required[i]
+	for _, c := range requiredColumns {
+		r := &s.required[c]
 		name := Columns[c].Context
 		if inv := judgeText(name, &r.token, r.has); inv != nil {
 			return inv
 		}
 		text := s.text(&r.token)
-		if i != reqTime {
+		if c != ColEventTime {
 			s.ev.Set(c, Value{Text: text})
 			continue
 		}

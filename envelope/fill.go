@@ -6,12 +6,11 @@ func (s *eventScan) fill(a *attribute, t *token) {
 	if t.kind == kindNull {
 		return
 	}
-	var v Value
-	if !s.convert(Columns[a.column].Kind, t, &v) {
+	if !s.convert(Columns[a.column].Kind, t, &s.ev.values[a.column]) {
 		s.ev.Misfits = append(s.ev.Misfits, a.label)
 		return
 	}
-	s.ev.Set(a.column, v)
+	s.ev.mark(a.column)
 }
 
 // misfit reports whether an attribute was named a misfit.
@@ -38,6 +37,7 @@ func (s *eventScan) fillTraceparent(a *attribute, t *token) {
 	s.ev.Misfits = append(s.ev.Misfits, a.label)
 }
 
+// convert sets the field of v that k uses. Where it reports false, v is anything.
 func (s *eventScan) convert(k Kind, t *token, v *Value) bool {
 	switch k {
 	case Text:

@@ -60,6 +60,7 @@ func TestExamples(t *testing.T) {
 		require.NoError(t, err)
 		class := strings.TrimSuffix(filepath.Base(f), ".json")
 		seen[class] = true
+		require.Contains(t, schemas, class, f)
 		doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))
 		require.NoError(t, err, f)
 		require.NoError(t, schemas[eventSchema].Validate(doc), f)
