@@ -39,14 +39,16 @@ func newGen(a *app) *cobra.Command {
 		Short: "Generate sessions of AI agents as events, with known answers",
 		Long: `Writes synthetic sessions of AI agents, one event a line in order of time, about 1.4 kB each: prompts, inputs,
 retrievals, tool calls with retries, outputs, actions with approvals, handoffs and evaluations. The same flags
-give the same bytes, on every platform, unless --start is relative to now.
+give the same bytes, on every platform, unless --start is relative to now. Flags that differ in anything give other
+sessions, which share agents and users (but for another --seed) and no id.
 
 At the end it prints what is true of the events it wrote (how many tool calls failed, which actions nobody
 approved, how the variants did, ...), to check the answers of queries against. That goes to stdout, or to stderr
 where the events go to stdout. Sessions that are open when the last event is written are cut; the truth counts
 what was written. Stopped by Ctrl-C, it has written whole events, and the truth is that of a file's or stdout's.
 
-An event's time is when what it tells of began; audit.duration_ms is how long that took.`,
+An event's time is when what it tells of began; audit.duration_ms is how long that took. A topic drops events by that
+time: give --start now where it keeps them for days.`,
 		Example: `  auditlake gen --events 100000 --drift-at 0.5 --out events.ndjson
   auditlake gen --start now --span 1h --rate 200 --events 720000 --to-topic
   auditlake gen --events 50 | jq .data`,

@@ -88,7 +88,7 @@ func TestSameBytes(t *testing.T) {
 	o := with(func(o *gen.Options) { everything(o); o.Events = 3000 })
 	lines, truth := generate(t, o)
 	sum := sha256.Sum256(bytes.Join(lines, nil))
-	require.Equal(t, "7d7b6af7b6f47c1a2d3a76c0a6110940776a22f40a43ff738de85f3d752d5400", hex.EncodeToString(sum[:]))
+	require.Equal(t, "888c45708e614d5981cacfed78a7c9eedcb1c09f690b22dcf23334acb27eebe3", hex.EncodeToString(sum[:]))
 
 	again, sameTruth := generate(t, o)
 	require.Equal(t, lines, again)
@@ -99,6 +99,46 @@ func TestSameBytes(t *testing.T) {
 	for i := range lines {
 		require.NotEqual(t, string(lines[i]), string(other[i]))
 	}
+}
+
+// TestNothingShared sees that runs which differ in anything can stand in one
+// log: they share agents and users, but no session and no id.
+func TestNothingShared(t *testing.T) {
+	own := map[string]int{}
+	common := map[string]map[int]bool{}
+	for i, change := range []func(*gen.Options){
+		func(*gen.Options) {},
+		func(o *gen.Options) { o.Events++ },
+		func(o *gen.Options) { o.Start = o.Start.Add(time.Millisecond) },
+		func(o *gen.Options) { o.ErrorRate += 0.01 },
+		func(o *gen.Options) { o.Experiment.Name = "other" },
+	} {
+		lines, _ := generate(t, with(func(o *gen.Options) { o.Events = 2000; change(o) }))
+		for _, e := range parse(t, lines) {
+			for _, name := range []string{"id", "sessionid", "runid", "traceparent"} {
+				run, seen := own[e.text(name)]
+				require.True(t, !seen || run == i, name)
+				own[e.text(name)] = i
+			}
+			for _, name := range []string{e.text("subject"), e.text("agentid") + e.text("agentversion")} {
+				if common[name] == nil {
+					common[name] = map[int]bool{}
+				}
+				common[name][i] = true
+			}
+		}
+	}
+	most := 0
+	for _, runs := range common {
+		most = max(most, len(runs))
+	}
+	require.Equal(t, 5, most)
+
+	o := with(func(o *gen.Options) { o.Events = 50 })
+	lines, _ := generate(t, o)
+	o.Start = o.Start.In(time.FixedZone("", 3600)).Add(time.Microsecond)
+	same, _ := generate(t, o)
+	require.Equal(t, lines, same, "the same instant, elsewhere")
 }
 
 // TestAccepted has the sink's decoder read every event.

@@ -58,7 +58,7 @@ func newGenerator(o *Options) *generator {
 	if o.LatencyShift > 0 && o.LatencyShift != 1 {
 		shift = g.after(o.LatencyShiftAt)
 	}
-	g.planner = planner{o: o, cast: newCast(o), drift: drift, shift: shift}
+	g.planner = planner{o: o, key: o.key(), cast: newCast(o), drift: drift, shift: shift}
 	g.tally = newTally(drift, shift)
 	return g
 }
@@ -89,7 +89,7 @@ func (g *generator) earliest() *session {
 // they are. Since none is shorter than the bit, they begin in order.
 func (g *generator) nextBegin() int64 {
 	events := uint64(g.planner.o.Events)
-	bit := mix2(g.planner.o.Seed, 1<<56|g.begun) % leastSteps
+	bit := mix2(g.planner.key, 1<<56|g.begun) % leastSteps
 	hi, lo := bits.Mul64(uint64(g.span), min(uint64(g.planned)+bit, events))
 	part, _ := bits.Div64(hi, lo, events)
 	return g.start + int64(part)

@@ -8,6 +8,9 @@
 package gen
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -16,7 +19,7 @@ import (
 // Options says what to generate. [Defaults] has sensible ones; a zero knob is
 // off.
 type Options struct {
-	Seed    uint64        // another seed, other sessions
+	Seed    uint64        // another seed, other agents, users and sessions
 	Events  int           // exactly so many, at least 1
 	Start   time.Time     // no event is older; cut to milliseconds
 	Span    time.Duration // sessions begin over this time; the last ones end minutes after it
@@ -65,6 +68,19 @@ func Defaults() Options {
 		Agents: 20, Tenants: 4, ErrorRate: 0.02, DuplicateSideEffects: 0.005, UnapprovedActions: 0.02, Success: 0.82,
 		Experiment: Experiment{Name: "prompt-rewrite", Share: 0.5, SuccessA: 0.78, SuccessB: 0.86, LatencyB: 0.8},
 	}
+}
+
+// key is what the sessions come of. It depends on every option, so that two sets
+// of events which differ in any share no id, and can stand in one log.
+func (o *Options) key() uint64 {
+	same := *o
+	same.Start = time.UnixMilli(o.Start.UnixMilli()).UTC()
+	text, err := json.Marshal(same)
+	if err != nil {
+		panic(err) // checked options always encode
+	}
+	sum := sha256.Sum256(text)
+	return binary.BigEndian.Uint64(sum[:])
 }
 
 // Check refuses options that mean nothing.

@@ -82,6 +82,7 @@ type session struct {
 type planner struct {
 	dice
 	o       *Options
+	key     uint64 // of the options
 	cast    *cast
 	drift   int64 // from when agents choose other tools, ms since the Unix epoch
 	shift   int64 // from when tools take longer
@@ -114,7 +115,7 @@ var (
 // plan makes up the session of a number, which begins at a time in ms since the
 // Unix epoch.
 func (p *planner) plan(s *session, number uint64, start int64) {
-	key := mix2(p.o.Seed, number)
+	key := mix2(p.key, number)
 	*s = session{number: number, key: key, runs: s.runs[:0], steps: s.steps[:0]}
 	p.Seed(key, number)
 	p.s, p.clock = s, start
