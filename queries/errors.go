@@ -78,10 +78,10 @@ func explain(ctx context.Context, err error, timeout time.Duration) error {
 	if !errors.As(err, &de) {
 		return err
 	}
-	switch {
-	case de.Type == duckdb.ErrorTypeOutOfMemory:
+	switch de.Type {
+	case duckdb.ErrorTypeOutOfMemory:
 		return fmt.Errorf("%w (%s)", ErrMemory, firstLine(de.Msg))
-	case de.Type == duckdb.ErrorTypePermission:
+	case duckdb.ErrorTypePermission:
 		return &GateError{firstLine(de.Msg) + "; SQL reads the views only, see `auditlake sql \"SHOW TABLES\"`"}
 	}
 	return &SQLError{de.Msg, err}

@@ -3,6 +3,7 @@ package queries
 import (
 	"context"
 	"database/sql/driver"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -47,6 +48,22 @@ func TestTheGateRefusesWhatIsNoQuestion(t *testing.T) {
 		"SELECT * FROM enable_logging(storage='file', storage_path=" + literal(out) + ")", "CALL enable_logging(storage='file')",
 		"SELECT * FROM agent_events, enable_logging()", "SELECT * FROM truncate_duckdb_logs()", "SELECT * FROM force_checkpoint()",
 		"FROM json_execute_serialized_sql(json_serialize_sql('SELECT 1'))", "SELECT * FROM enable_profiling()",
+		"PRAGMA json_execute_serialized_sql('{}')", "PRAGMA version", "PRAGMA enable_profiling", "EXPLAIN ANALYZE SELECT 1", "EXECUTE p", "DEALLOCATE p",
+		"BEGIN", "COMMIT", "USE lake", "DETACH memory", "ALTER VIEW agent_events RENAME TO x", "COMMENT ON VIEW prompts IS 'x'", "ANALYZE", "SET SESSION threads=8",
+		"CREATE SECRET s (TYPE http, BEARER_TOKEN 'x')", "CREATE OR REPLACE MACRO attribute(a, b) AS 1", "CREATE TYPE t AS ENUM ('a')", "CREATE SEQUENCE q",
+		"UPDATE lake.event_rows SET event_id = ''", "TRUNCATE lake.event_rows", "MERGE INTO lake.event_rows USING prompts ON false WHEN NOT MATCHED THEN INSERT *",
+		"WITH a AS (DELETE FROM lake.event_rows RETURNING *) FROM a", "PIVOT agent_events ON event_class USING count(*)",
+		"SELECT * FROM (FROM enable_logging(storage='file', storage_path=" + literal(out) + "))", "DESCRIBE SELECT * FROM enable_logging()",
+		"WITH a AS (FROM enable_logging()) SELECT 1", "SELECT 1 WHERE EXISTS (FROM truncate_duckdb_logs())",
+		// What these read is decided when they are bound, and the engine is not the probe.
+		"FROM query(CASE WHEN current_setting('threads') = 1 THEN 'SELECT 1 AS a' ELSE 'SELECT * FROM read_text(''/etc/hostname'')' END)",
+		"FROM query(CASE WHEN random() < 0.5 THEN 'SELECT 1' ELSE 'FROM enable_logging()' END)", `FROM system.main."QUERY"('SELECT 1')`,
+		"FROM query_table('prompts')", "DESCRIBE FROM query_table('prompts')", "FROM histogram_values('prompts', event_id)",
+		// What tells about this machine.
+		"FROM duckdb_settings()", "FROM pg_catalog.pg_settings", "FROM duckdb_secrets()", "FROM duckdb_secrets(redact=false)", "FROM which_secret('s3://b/k', 's3')",
+		"FROM duckdb_extensions()", "FROM duckdb_logs()", "FROM duckdb_temporary_files()", "FROM duckdb_external_file_cache()", "SELECT current_setting('allowed_paths')",
+		"SELECT getenv('HOME')", "SELECT write_log('x')", "FROM read_duckdb('x')", "FROM parquet_schema(" + literal(file) + ")", "FROM parquet_file_metadata(" + literal(file) + ")",
+		"FROM parquet_kv_metadata(" + literal(file) + ")", "FROM parquet_bloom_probe(" + literal(file) + ", 'event_id', 'x')", "FROM read_json('x')", "FROM read_ndjson_objects('x')",
 	} {
 		err := run(s, sql)
 		var gate *GateError
@@ -64,8 +81,55 @@ func TestTheGateRefusesWhatIsNoQuestion(t *testing.T) {
 // isSyntax is a statement that DuckDB itself does not understand here, such as
 // CREATE SECRET without its extension. Nothing of it ran either.
 func isSyntax(err error) bool {
-	_, ok := err.(*SQLError)
-	return ok
+	var wrong *SQLError
+	return errors.As(err, &wrong)
+}
+
+// Every table function of this DuckDB is judged: one that a new release brings
+// fails here until somebody has looked at it.
+func TestEveryTableFunctionIsJudged(t *testing.T) {
+	s := openTest(t, emptyPlans(t), Options{})
+	refused := map[string]bool{}
+	for _, names := range []string{
+		// read or write files
+		"glob sniff_csv read_blob read_csv read_csv_auto read_duckdb read_json read_json_auto read_json_objects read_json_objects_auto read_ndjson",
+		"read_ndjson_auto read_ndjson_objects read_parquet read_text parquet_scan parquet_bloom_probe parquet_file_metadata parquet_full_metadata",
+		"parquet_kv_metadata parquet_metadata parquet_schema",
+		// read memory by its address
+		"arrow_scan arrow_scan_dumb seq_scan",
+		// change the engine
+		"checkpoint force_checkpoint enable_logging disable_logging truncate_duckdb_logs enable_profiling disable_profiling",
+		"enable_peg_parser disable_peg_parser check_peg_parser sql_auto_complete",
+		// run what a text says
+		"query query_table json_execute_serialized_sql histogram histogram_values",
+		// tell about the machine, its files and settings
+		"duckdb_approx_database_count duckdb_connection_count duckdb_coordinate_systems duckdb_extensions duckdb_external_file_cache duckdb_log_contexts",
+		"duckdb_logs duckdb_logs_parsed duckdb_memory duckdb_optimizers duckdb_prepared_statements duckdb_profiling_settings duckdb_secret_types duckdb_secrets",
+		"duckdb_settings duckdb_table_sample duckdb_temporary_files duckdb_variables pragma_database_size pragma_metadata_info pragma_storage_info",
+		"pragma_user_agent which_secret test_vector_types",
+	} {
+		for _, name := range strings.Fields(names) {
+			refused[name] = true
+		}
+	}
+	for name := range strings.Lines(one(t, s, "SELECT string_agg(DISTINCT function_name, chr(10)) FROM duckdb_functions() WHERE function_type IN ('table', 'table_macro')")) {
+		name = strings.Trim(name, "\"\n")
+		require.NotEqual(t, refused[name], harmless(name), "%s is neither known to be harmless nor refused, or both", name)
+	}
+	for name := range refused {
+		var gate *GateError
+		require.ErrorAs(t, run(s, "FROM "+name+"()"), &gate, name)
+	}
+}
+
+// Secrets that somebody keeps for their own DuckDB are not for SQL here.
+func TestStoredSecretsAreNotSeen(t *testing.T) {
+	t.Setenv("HOME", t.TempDir())
+	testExec(t, "CREATE PERSISTENT SECRET mine (TYPE http, BEARER_TOKEN 'sesame')")
+	e, _ := lockedEngine(t, logPlans(t, t.TempDir()))
+	var n int
+	require.NoError(t, e.conn.QueryRowContext(context.Background(), "SELECT count(*) FROM duckdb_secrets()").Scan(&n))
+	require.Zero(t, n)
 }
 
 func TestTheGateLetsQuestionsThrough(t *testing.T) {
@@ -74,8 +138,10 @@ func TestTheGateLetsQuestionsThrough(t *testing.T) {
 		"SELECT 1", "SELECT 1;", "SELECT 1 ; -- done", "SELECT ';' AS \";\" /* ; /* nested */ ; */ -- ;\n;", "SELECT $$;$$, $a$;$a$ ;",
 		"WITH a AS (SELECT 1) SELECT * FROM a", "FROM agent_events LIMIT 1", "VALUES (1), (2)", "DESCRIBE prompts", "SHOW TABLES", "SUMMARIZE outputs",
 		"PIVOT (FROM agent_events) ON event_class IN ('prompt', 'output') USING count(*) GROUP BY tenant",
-		"SELECT * FROM duckdb_views()", "SELECT * FROM query_table('prompts')", "SELECT 1 AS a, 2 AS a, 3 AS A", "SELECT * FROM agent_log, json_each('[1]')",
+		"SELECT * FROM duckdb_views()", "FROM information_schema.columns", "SUMMARIZE FROM prompts", "SELECT 1 AS a, 2 AS a, 3 AS A", "SELECT * FROM agent_log, json_each('[1]')",
 		"SELECT kafka_headers, finish_reasons FROM agent_log", "SELECT message_text('[]'), attribute('{}', 'x')",
+		`SELECT E'\';' AS a; -- ;`, "SELECT 1 AS a$b$;", "FROM range(3) r(n), range(r.n) ORDER BY ALL", "(SELECT 1)", "TABLE prompts", "UNPIVOT (SELECT 1 AS a, 2 AS b) ON a, b",
+		"FROM prompts p ASOF JOIN outputs o ON p.session_id = o.session_id AND p.event_time >= o.event_time", "SHOW ALL TABLES", "SHOW prompts",
 		"WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 3) FROM r", "-- a comment first\nSELECT 1",
 	} {
 		require.NoError(t, run(s, sql), sql)
@@ -98,30 +164,40 @@ func TestSQLThatIsWrongSaysSoInOneLine(t *testing.T) {
 	require.ErrorContains(t, run(s, "SELECT CAST('x' AS INTEGER) FROM range(1)"), "Could not convert string 'x'")
 }
 
-// A run that got past the gate still finds the doors locked.
-func TestTheEngineIsLockedEvenBehindTheGate(t *testing.T) {
-	dir := t.TempDir()
-	planner := logPlans(t, dir)
-	s := openTest(t, planner, Options{})
+// lockedEngine is an engine as a run has it, and one of its data files.
+func lockedEngine(t *testing.T, p Planner) (e *engine, file string) {
+	s := openTest(t, p, Options{})
 	ctx := context.Background()
 	tables, err := s.planAll(ctx, window{})
 	require.NoError(t, err)
-	runDir := t.TempDir()
-	e, err := openEngine(ctx, 1, 256<<20, runDir)
+	e, err = openEngine(ctx, 1, 256<<20, t.TempDir())
 	require.NoError(t, err)
-	defer func() { require.NoError(t, e.close()) }()
+	t.Cleanup(func() { require.NoError(t, e.close()) })
 	sh := &shape{reads: map[string]bool{"event_rows": true}}
 	paths, release, err := s.localPaths(ctx, tables, sh)
 	require.NoError(t, err)
-	defer func() { require.NoError(t, release()) }()
+	t.Cleanup(func() { require.NoError(t, release()) })
 	require.NoError(t, s.prepare(ctx, e, tables, sh, paths))
+	return e, paths[catalog.AgentEvents][0]
+}
+
+// A run that got past the gate still finds the doors locked. Two stay open,
+// which is why there is a gate: COPY over a data file, and the log.
+func TestTheEngineIsLockedEvenBehindTheGate(t *testing.T) {
+	dir := t.TempDir()
+	e, file := lockedEngine(t, logPlans(t, dir))
+	ctx := context.Background()
 	other := filepath.Join(dir, "other.csv")
 	require.NoError(t, os.WriteFile(other, []byte("a\n1\n"), 0o600))
+	require.NoError(t, os.Symlink("/etc/passwd", filepath.Join(dir, "link.csv")))
 	for _, sql := range []string{
 		"FROM read_csv(" + literal(other) + ")", "FROM glob('/etc/*')", "COPY (SELECT 1) TO " + literal(filepath.Join(dir, "new")),
+		"FROM read_text(" + literal(filepath.Join(dir, "link.csv")) + ")", "FROM read_blob(" + literal(filepath.Join(dir, "*")) + ")",
+		"COPY (SELECT 1) TO " + literal(filepath.Join(e.resultFile(), "..", "..", "x")), "EXPORT DATABASE " + literal(dir),
 		"ATTACH " + literal(filepath.Join(dir, "x.db")) + " AS x", "INSTALL httpfs", "LOAD httpfs", "SET memory_limit='100GB'", "SET lock_configuration=false",
-		"SET TimeZone='Europe/Paris'", "RESET allowed_paths", "CREATE PERSISTENT SECRET x (TYPE s3)",
-		"FROM read_text(" + literal(filepath.Join(dir, "..", "..", "..", "..", "..", "..", "etc", "passwd")) + ")",
+		"SET TimeZone='Europe/Paris'", "RESET allowed_paths", "CREATE PERSISTENT SECRET x (TYPE http, BEARER_TOKEN 'y')",
+		"FROM read_text(" + literal(filepath.Join(filepath.Dir(file), "..", "..", "..", "..", "..", "..", "etc", "passwd")) + ")",
+		"FROM read_text('https://example.org')", "FROM read_parquet('s3://bucket/key')",
 	} {
 		require.Error(t, e.exec(ctx, sql), sql)
 	}
@@ -133,7 +209,7 @@ func TestRunsDoNotSeeEachOther(t *testing.T) {
 	s := openTest(t, emptyPlans(t), Options{})
 	tables, err := s.planAll(context.Background(), window{})
 	require.NoError(t, err)
-	_, err = probe(context.Background(), tables, statement{text: "SELECT 1"}, t.TempDir())
+	_, _, err = probe(context.Background(), tables, statement{text: "SELECT 1"}, t.TempDir())
 	require.NoError(t, err)
 	require.Equal(t, "0", one(t, s, "SELECT count(*) FROM duckdb_tables() WHERE schema_name = 'lake'"), "the probe's tables are in the engine")
 }
@@ -151,10 +227,11 @@ func TestTheProbeKnowsWhatAStatementReads(t *testing.T) {
 		`SELECT * FROM "AGENT_EVENTS"`:                               {[]string{"event_rows", "once"}, true},
 		"SELECT * FROM prompts WHERE false":                          {[]string{"event_rows", "once"}, true},
 		"SELECT * FROM dead_letters LIMIT 0":                         {[]string{"dead_letter_rows"}, false},
-		"SELECT * FROM query('FROM ses' || 'sions')":                 {[]string{"event_rows", "once"}, true},
+		"SELECT (SELECT count(*) FROM sessions)":                     {[]string{"event_rows", "once"}, true},
+		"DESCRIBE prompts":                                           {},
 		`SELECT 1 WHERE 1 IN (SELECT 1 FROM main."maintenance_log")`: {[]string{"maintenance_rows"}, false},
 	} {
-		sh, err := probe(context.Background(), tables, statement{text: sql}, t.TempDir())
+		sh, _, err := probe(context.Background(), tables, statement{text: sql}, t.TempDir())
 		require.NoError(t, err, sql)
 		for _, name := range want.reads {
 			require.True(t, sh.reads[name], sql)
@@ -195,13 +272,27 @@ func TestARunThatNeedsTooMuchMemorySaysSo(t *testing.T) {
 	require.ErrorContains(t, err, "too little")
 }
 
-func TestOneStatementCutsTheSemicolon(t *testing.T) {
+func TestTheSemicolonAtTheEndIsCut(t *testing.T) {
+	ctx := context.Background()
+	e, err := openEngine(ctx, 1, 256<<20, t.TempDir())
+	require.NoError(t, err)
+	defer func() { require.NoError(t, e.close()) }()
 	for text, want := range map[string]string{
 		"SELECT 1": "SELECT 1", "SELECT 1;": "SELECT 1", "SELECT ';';--x": "SELECT ';'", `SELECT 1 AS ";" ; `: `SELECT 1 AS ";" `,
-		"SELECT 1 -- ;\n+ 1;": "SELECT 1 -- ;\n+ 1", "/* ; /* ; */ ; */ SELECT 1;": "/* ; /* ; */ ; */ SELECT 1",
-		"SELECT $x$;$x$;": "SELECT $x$;$x$", "SELECT $from + $to;": "SELECT $from + $to", "SELECT 'it''s;';": "SELECT 'it''s;'", "SELECT '": "SELECT '",
+		"SELECT 1 -- a;b\n+ 1;": "SELECT 1 -- a;b\n+ 1", "/* ; /* ; */ ; */ SELECT 1;": "/* ; /* ; */ ; */ SELECT 1",
+		"SELECT $x$;$x$;": "SELECT $x$;$x$", "SELECT $from + $to;": "SELECT $from + $to", "SELECT 'it''s;';": "SELECT 'it''s;'",
+		`SELECT E'\';' ; -- ;`: `SELECT E'\';' `, "SELECT 1 AS a$b$;": "SELECT 1 AS a$b$", "SELECT 1;;\n; -- ;a": "SELECT 1", "(SELECT 1);": "(SELECT 1)",
 	} {
-		require.Equal(t, want, oneStatement(text))
+		have, err := e.judge(ctx, text)
+		require.NoError(t, err, text)
+		require.Equal(t, want, have)
+	}
+	for text, want := range map[string]string{
+		"SELECT '": "cannot be parsed", "SELECT 1) TO '/tmp/x' --": "cannot be parsed", "SELECT 1; SELECT 2": "one statement at a time",
+		"SELECT 1\x00": "NUL byte", "; -- nothing": "no SQL", "SELECT 1; DROP VIEW prompts": "only one SELECT",
+	} {
+		_, err := e.judge(ctx, text)
+		require.ErrorContains(t, err, want, text)
 	}
 }
 
@@ -214,10 +305,9 @@ func TestPrepareRefusesSeveralStatements(t *testing.T) {
 	defer func() { require.NoError(t, e.close()) }()
 	err = e.conn.Raw(func(c any) error {
 		_, err := c.(driver.Conn).Prepare("CREATE TABLE ran AS SELECT 1 AS a; SELECT 2")
-		return judgeText(err)
+		return err
 	})
-	var gate *GateError
-	require.ErrorAs(t, err, &gate)
+	require.Error(t, err)
 	require.Error(t, e.exec(ctx, "FROM ran"))
 }
 

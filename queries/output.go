@@ -16,7 +16,7 @@ type Format string
 
 // The forms of a result. How values are written is said in render.go.
 const (
-	Table   Format = "table"   // for people: aligned, NULL visible, cut at MaxRows and Width
+	Table   Format = "table"   // for people: aligned, NULL visible, cut at MaxRows and Width, and says so
 	CSV     Format = "csv"     // RFC 4180 with a header; NULL is an empty field, an empty text is ""
 	JSON    Format = "json"    // one array of objects
 	NDJSON  Format = "ndjson"  // one object a line
@@ -58,7 +58,6 @@ func (o *Output) check(w io.Writer) error {
 
 // write runs the statement and writes its rows.
 func (o Output) write(ctx context.Context, e *engine, sh *shape, st statement, w io.Writer) (Result, error) {
-	st.text = oneStatement(st.text)
 	switch o.Format {
 	case Table:
 		return o.writeTable(ctx, e, sh, st, w)
@@ -71,7 +70,7 @@ func (o Output) write(ctx context.Context, e *engine, sh *shape, st statement, w
 // export lets DuckDB write the result to a file of its own, a piece at a time,
 // and copies that to w once it is whole: a failed run writes nothing, and the
 // result is never in memory as a whole.
-func (o Output) export(ctx context.Context, e *engine, sh *shape, st statement, w io.Writer) (Result, error) {
+func (o Output) export(ctx context.Context, e *engine, sh *shape, st statement, w io.Writer) (res Result, err error) {
 	options, expr := "FORMAT csv, HEADER", textExpr
 	switch o.Format {
 	case JSON:
@@ -94,7 +93,7 @@ func (o Output) export(ctx context.Context, e *engine, sh *shape, st statement, 
 	if err != nil {
 		return Result{}, fmt.Errorf("read the result: %w", err)
 	}
-	defer file.Close()
+	defer func() { err = errors.Join(err, file.Close()) }()
 	if _, err := io.Copy(w, &contextReader{ctx, file}); err != nil {
 		return Result{}, fmt.Errorf("write the result: %w", err)
 	}
@@ -115,11 +114,12 @@ func (o Output) writeTable(ctx context.Context, e *engine, sh *shape, st stateme
 	if o.MaxRows > 0 && res.Rows > o.MaxRows {
 		rows, res.Rows, res.More = rows[:o.MaxRows], o.MaxRows, true
 	}
-	right := make([]bool, len(sh.types))
+	right, whole := make([]bool, len(sh.types)), make([]bool, len(sh.types))
 	for i, info := range sh.types {
 		right[i] = numeric(info)
+		whole[i] = right[i] || temporal(info)
 	}
-	return res, printTable(w, uniqueNames(sh.names), right, rows, o.Width, res.More)
+	return res, printTable(w, uniqueNames(sh.names), right, whole, rows, o.Width, res.More)
 }
 
 // queryText reads rows whose columns are all text.
@@ -163,70 +163,4 @@ func (o Output) writePlan(ctx context.Context, e *engine, st statement, w io.Wri
 		}
 	}
 	return nil
-}
-
-// oneStatement cuts off the semicolon that ends a statement, and the comments
-// after it, so that the text can stand in brackets. The probe has made sure
-// that there is no second statement.
-func oneStatement(text string) string {
-	for i := 0; i < len(text); {
-		switch {
-		case text[i] == ';':
-			return text[:i]
-		case text[i] == '\'' || text[i] == '"':
-			i = after(text, i+1, text[i:i+1])
-		case strings.HasPrefix(text[i:], "--"):
-			i = after(text, i, "\n")
-		case strings.HasPrefix(text[i:], "/*"):
-			i = afterComment(text, i)
-		case text[i] == '$':
-			tag := dollarTag(text[i:])
-			i = after(text, i+max(1, len(tag)), tag)
-		default:
-			i++
-		}
-	}
-	return text
-}
-
-// after is the place behind the next mark, or the end of the text.
-func after(text string, i int, mark string) int {
-	if n := strings.Index(text[i:], mark); n >= 0 {
-		return i + n + len(mark)
-	}
-	return len(text)
-}
-
-// afterComment is the place behind a block comment; these nest.
-func afterComment(text string, i int) int {
-	depth := 0
-	for i < len(text) {
-		switch {
-		case strings.HasPrefix(text[i:], "/*"):
-			depth, i = depth+1, i+2
-		case strings.HasPrefix(text[i:], "*/"):
-			depth, i = depth-1, i+2
-			if depth == 0 {
-				return i
-			}
-		default:
-			i++
-		}
-	}
-	return i
-}
-
-// dollarTag is the $tag$ that a dollar-quoted text starts with; empty for a
-// parameter such as $from.
-func dollarTag(text string) string {
-	for i := 1; i < len(text); i++ {
-		c := text[i]
-		switch {
-		case c == '$':
-			return text[:i+1]
-		case c != '_' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && c < 0x80:
-			return ""
-		}
-	}
-	return ""
 }

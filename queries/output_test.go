@@ -27,7 +27,8 @@ func TestEveryFormWritesEveryTypeRight(t *testing.T) {
 		out  Output
 	}{
 		{"types.table", Output{}},
-		{"types.narrow.table", Output{Width: 150}},
+		{"types.narrow.table", Output{Width: 250}},
+		{"types.records.table", Output{Width: 60}},
 		{"types.csv", Output{Format: CSV}},
 		{"types.json", Output{Format: JSON}},
 		{"types.ndjson", Output{Format: NDJSON}},
@@ -113,6 +114,25 @@ func TestATableIsCutAndSaysSo(t *testing.T) {
 	require.Contains(t, sqlText(t, s, "SELECT 1", Table), "(1 row)")
 	for line := range strings.Lines(sqlText(t, s, "SELECT repeat('注', 1000) AS a, repeat('b', 1000) AS b", Table)) {
 		require.LessOrEqual(t, len([]rune(line)), 2*maxCell+8)
+	}
+}
+
+func TestATableFitsTheTerminal(t *testing.T) {
+	s := openTest(t, emptyPlans(t), Options{})
+	for _, width := range []int{1, 20, 40, 80, 200} {
+		for _, sql := range []string{
+			"SELECT repeat('注', 50) AS a, 12345678 AS b, 'x' AS c", "SELECT " + strings.Repeat("'some text' AS a_long_name, ", 30) + "1 AS b",
+			"SELECT 1 AS a WHERE false", "SELECT 'short' AS a",
+		} {
+			var b bytes.Buffer
+			_, err := s.SQL(context.Background(), sql, Output{Width: width}, &b)
+			require.NoError(t, err)
+			lines := strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
+			for _, line := range lines[:len(lines)-1] { // the last one is a sentence
+				require.LessOrEqual(t, displayWidth(line), max(width, 2*minCell+3), line)
+			}
+			require.Equal(t, strings.Contains(strings.Join(lines[:len(lines)-1], ""), "…"), strings.Contains(lines[len(lines)-1], "was cut"), b.String())
+		}
 	}
 }
 

@@ -1,12 +1,12 @@
 package queries
 
 import (
+	"cmp"
 	"context"
 	"database/sql/driver"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	duckdb "github.com/duckdb/duckdb-go/v2"
@@ -31,58 +31,85 @@ const probeMemory = 256 << 20
 
 // probe judges a statement on an engine that has the views but neither data nor
 // access to anything: exactly one statement, a SELECT, over our views and
-// harmless functions. Nothing of it runs.
-func probe(ctx context.Context, tables []planned, st statement, dir string) (sh *shape, err error) {
+// harmless functions. Nothing of it runs. The text of the statement that it
+// returns can stand in brackets.
+func probe(ctx context.Context, tables []planned, st statement, dir string) (sh *shape, judged statement, err error) {
+	e, err := openProbe(ctx, tables, dir)
+	if err != nil {
+		return nil, st, err
+	}
+	defer func() { err = errors.Join(err, e.close()) }()
+	sh, judged = &shape{reads: map[string]bool{}}, st
+	judged.text, err = e.judge(ctx, st.text)
+	if errors.Is(err, errUnparsed) {
+		// Preparing it fails too, and says where the mistake is.
+		err = cmp.Or(sh.gate(e, st), err)
+	}
+	if err != nil {
+		return nil, st, err
+	}
+	if err := sh.gate(e, judged); err != nil {
+		return nil, st, err
+	}
+	return sh, judged, sh.walkPlan(ctx, e, judged)
+}
+
+func openProbe(ctx context.Context, tables []planned, dir string) (*engine, error) {
 	e, err := openEngine(ctx, 1, probeMemory, dir)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, e.close()) }()
+	if err := e.mountEmpty(ctx, tables); err != nil {
+		return nil, errors.Join(err, e.close())
+	}
+	return e, nil
+}
+
+func (e *engine) mountEmpty(ctx context.Context, tables []planned) error {
 	for _, p := range tables {
 		if err := e.exec(ctx, "CREATE TABLE lake."+p.rows+" AS "+p.scan(nil)); err != nil {
-			return nil, fmt.Errorf("table %s: %w", p.table, err)
+			return fmt.Errorf("table %s: %w", p.table, err)
 		}
 	}
 	// The table stands for the place where repeats are taken out: who reads
 	// agent_events reads it.
 	if err := e.exec(ctx, "CREATE TABLE lake.once AS SELECT 1 AS n WHERE false"); err != nil {
-		return nil, err
+		return err
 	}
 	once := "SELECT " + tables[0].names("") + " FROM lake.event_rows WHERE NOT EXISTS (FROM lake.once)"
 	if err := e.exec(ctx, viewScript(tables, once)...); err != nil {
-		return nil, fmt.Errorf("make the views: %w", err)
+		return fmt.Errorf("make the views: %w", err)
 	}
 	// The optimizer may drop a table that the data could not make it drop.
 	if err := e.exec(ctx, "PRAGMA disable_optimizer"); err != nil {
-		return nil, err
+		return err
 	}
 	if err := e.lock(ctx, nil, 0); err != nil {
-		return nil, fmt.Errorf("lock DuckDB down: %w", err)
+		return fmt.Errorf("lock DuckDB down: %w", err)
 	}
-	sh = &shape{reads: map[string]bool{}}
-	if err := sh.gate(e, st); err != nil {
-		return nil, err
-	}
-	return sh, sh.walkPlan(ctx, e, st)
+	return nil
 }
 
 // gate prepares the statement, which parses and binds it. It must be Prepare:
 // that refuses several statements in one text, where PrepareContext would run
 // all but the last.
 func (sh *shape) gate(e *engine, st statement) error {
-	return e.conn.Raw(func(c any) error {
+	return e.conn.Raw(func(c any) (err error) {
 		prepared, err := c.(driver.Conn).Prepare(st.text)
 		if err != nil {
-			return judgeText(err)
+			return err
 		}
-		defer prepared.Close()
+		defer func() { err = errors.Join(err, prepared.Close()) }()
 		stmt := prepared.(*duckdb.Stmt)
 		kind, err := stmt.StatementType()
 		if err != nil {
 			return err
 		}
 		if kind != duckdb.STATEMENT_TYPE_SELECT {
-			return &GateError{"only one SELECT (also WITH, FROM, DESCRIBE, SUMMARIZE, SHOW) may run here, to look at a query plan use --explain"}
+			return errNotSelect
+		}
+		if stmt.NumInput() > len(st.args) {
+			return usagef("the SQL has parameters, and nothing gives them values: write the values into it")
 		}
 		n, err := stmt.ColumnCount()
 		if err != nil {
@@ -101,17 +128,6 @@ func (sh *shape) gate(e *engine, st statement) error {
 		}
 		return nil
 	})
-}
-
-// judgeText tells a text that is refused from one that is merely wrong.
-func judgeText(err error) error {
-	if strings.Contains(err.Error(), "PrepareContext") { // the client's hint for several statements
-		return &GateError{"one statement at a time, and this text holds several"}
-	}
-	if strings.Contains(err.Error(), "empty query") {
-		return usagef("there is no SQL to run")
-	}
-	return err
 }
 
 // planNode is a node of EXPLAIN (FORMAT json).
@@ -141,21 +157,14 @@ func (sh *shape) walkPlan(ctx context.Context, e *engine, st statement) error {
 			sh.repeats = sh.repeats || name == "once"
 			continue
 		}
-		if fn, ok := node.Extra["Function"].(string); ok && !harmless(fn) {
-			return &GateError{fmt.Sprintf("the function %s is not allowed here: SQL reads the views only", strings.ToLower(fn))}
+		// Macros of DuckDB's own call functions that the text does not name.
+		fn, ok := node.Extra["Function"].(string)
+		if node.Name == "INOUT_FUNCTION" {
+			fn, ok = node.Extra["Name"].(string)
+		}
+		if ok && !harmless(fn) {
+			return refusedFunction(fn)
 		}
 	}
 	return nil
-}
-
-// harmless reports whether a table function neither reads files nor changes the
-// engine.
-func harmless(fn string) bool {
-	fn = strings.ToLower(fn)
-	return slices.Contains(harmlessFunctions, fn) || strings.HasPrefix(fn, "duckdb_") || strings.HasPrefix(fn, "pragma_")
-}
-
-var harmlessFunctions = []string{
-	"range", "generate_series", "repeat", "repeat_row", "unnest", "json_each", "json_tree", "summary", "seq_scan",
-	"icu_calendar_names", "pg_timezone_names", "test_all_types",
 }

@@ -108,6 +108,19 @@ func numeric(info duckdb.TypeInfo) bool {
 	return false
 }
 
+// temporal reports whether a column is of dates or times.
+func temporal(info duckdb.TypeInfo) bool {
+	if info == nil {
+		return false
+	}
+	switch info.InternalType() {
+	case duckdb.TYPE_DATE, duckdb.TYPE_TIME, duckdb.TYPE_TIME_TZ, duckdb.TYPE_TIMESTAMP_TZ,
+		duckdb.TYPE_TIMESTAMP, duckdb.TYPE_TIMESTAMP_S, duckdb.TYPE_TIMESTAMP_MS, duckdb.TYPE_TIMESTAMP_NS:
+		return true
+	}
+	return false
+}
+
 // rendered wraps a statement so that each of its columns is written by expr.
 // Columns are found by place: names may stand twice, and then get a number.
 func rendered(sh *shape, text string, expr func(duckdb.TypeInfo, string) string) string {

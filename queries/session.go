@@ -142,7 +142,7 @@ func (s *Session) run(ctx context.Context, st statement, win window, out Output,
 		return res, err
 	}
 	defer func() { err = errors.Join(err, remove()) }()
-	sh, err := probe(ctx, tables, st, dir)
+	sh, st, err := probe(ctx, tables, st, dir)
 	if err != nil {
 		return res, err
 	}

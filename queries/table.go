@@ -20,52 +20,101 @@ const (
 )
 
 // printTable writes rows for people: numbers to the right, NULL visible, wide
-// texts cut with an ellipsis so that the table fits width (0 is any).
-func printTable(w io.Writer, names []string, right []bool, rows [][]sql.NullString, width int, more bool) error {
-	cells := make([][]string, len(rows))
+// texts cut with an ellipsis so that the table fits width (0 is any). Where not
+// even that fits, each row is a list of its columns. The last line says what is
+// not shown.
+func printTable(w io.Writer, names []string, right, whole []bool, rows [][]sql.NullString, width int, more bool) error {
+	p := page{names: make([]string, len(names)), right: right, whole: whole, cells: make([][]string, len(rows)), width: width}
+	for i, name := range names {
+		p.names[i] = visible(name)
+	}
 	for i, row := range rows {
-		cells[i] = make([]string, len(row))
+		p.cells[i] = make([]string, len(row))
 		for j, v := range row {
-			if cells[i][j] = "NULL"; v.Valid {
-				cells[i][j] = visible(v.String)
+			if p.cells[i][j] = "NULL"; v.Valid {
+				p.cells[i][j] = visible(v.String)
 			}
 		}
 	}
-	widths := columnWidths(names, cells, right, width)
+	text := ""
+	if widths, fits := p.columnWidths(); fits {
+		text = p.table(widths)
+	} else {
+		text = p.records()
+	}
+	_, err := fmt.Fprintf(w, "%s\n%s\n", text, p.footer(more))
+	return err
+}
+
+// page is what is printed.
+type page struct {
+	names []string
+	right []bool // columns of numbers
+	whole []bool // columns that are never made narrower
+	cells [][]string
+	width int
+	cut   bool // a cell was cut
+}
+
+func (p *page) table(widths []int) string {
 	t := table.NewWriter()
 	style := table.StyleLight
 	style.Format.Header = text.FormatDefault
 	t.SetStyle(style)
 	header, configs := table.Row{}, []table.ColumnConfig{}
-	for i, name := range names {
-		header = append(header, snip(visible(name), widths[i]))
+	for i, name := range p.names {
+		header = append(header, p.snip(name, widths[i]))
 		align := text.AlignLeft
-		if right[i] {
+		if p.right[i] {
 			align = text.AlignRight
 		}
 		configs = append(configs, table.ColumnConfig{Number: i + 1, Align: align, AlignHeader: align})
 	}
 	t.AppendHeader(header)
 	t.SetColumnConfigs(configs)
-	for _, row := range cells {
+	for _, row := range p.cells {
 		line := make(table.Row, len(row))
 		for i, cell := range row {
-			line[i] = snip(cell, widths[i])
+			line[i] = p.snip(cell, widths[i])
 		}
 		t.AppendRow(line)
 	}
-	_, err := fmt.Fprintf(w, "%s\n%s\n", t.Render(), footer(len(rows), more))
-	return err
+	return t.Render()
 }
 
-func footer(rows int, more bool) string {
-	switch {
-	case more:
-		return fmt.Sprintf("(the first %s rows; there are more: --limit shows more, -o csv writes all)", humanize.Comma(int64(rows)))
-	case rows == 1:
-		return "(1 row)"
+// records lists the columns of each row below one another.
+func (p *page) records() string {
+	first := 0
+	for _, name := range p.names {
+		first = max(first, displayWidth(name))
 	}
-	return fmt.Sprintf("(%s rows)", humanize.Comma(int64(rows)))
+	first = min(first, max(minCell, p.width/2))
+	second := max(minCell, p.width-first-len(" | "))
+	var b strings.Builder
+	for n, row := range p.cells {
+		title := fmt.Sprintf("── row %d ", n+1)
+		fmt.Fprintf(&b, "%s%s\n", title, strings.Repeat("─", max(0, p.width-displayWidth(title))))
+		for i, cell := range row {
+			fmt.Fprintf(&b, "%s │ %s\n", text.Pad(p.snip(p.names[i], first), first, ' '), p.snip(cell, second))
+		}
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+func (p *page) footer(more bool) string {
+	var out string
+	switch n := humanize.Comma(int64(len(p.cells))); {
+	case more:
+		out = fmt.Sprintf("the first %s rows; there are more: --limit shows more, -o csv writes all", n)
+	case len(p.cells) == 1:
+		out = "1 row"
+	default:
+		out = n + " rows"
+	}
+	if p.cut {
+		out += "; … is where a text was cut: -o csv writes it whole"
+	}
+	return "(" + out + ")"
 }
 
 // visible keeps what agents wrote from steering the terminal: line ends show as
@@ -92,41 +141,40 @@ func visible(s string) string {
 	return b.String()
 }
 
-func snip(s string, width int) string { return text.Snip(s, width, "…") }
+func (p *page) snip(s string, width int) string {
+	p.cut = p.cut || displayWidth(s) > width
+	return text.Snip(s, width, "…")
+}
+
+func displayWidth(s string) int { return text.StringWidthWithoutEscSequences(s) }
 
 // columnWidths shares the width of the terminal: texts give way from the widest
-// down. A number that is cut is another number, so those keep their width.
-func columnWidths(names []string, cells [][]string, fixed []bool, width int) []int {
-	widths := make([]int, len(names))
-	for i, name := range names {
-		widths[i] = text.StringWidthWithoutEscSequences(visible(name))
-		for _, row := range cells {
-			widths[i] = max(widths[i], text.StringWidthWithoutEscSequences(row[i]))
+// down. A number or a time that is cut is another one, so those keep their width.
+func (p *page) columnWidths() (widths []int, fits bool) {
+	widths = make([]int, len(p.names))
+	total := 1 // "│ a │ b │"
+	for i, name := range p.names {
+		widths[i] = displayWidth(name)
+		for _, row := range p.cells {
+			widths[i] = max(widths[i], displayWidth(row[i]))
 		}
 		widths[i] = min(widths[i], maxCell)
+		total += widths[i] + 3
 	}
-	if width <= 0 {
-		return widths
+	if p.width <= 0 {
+		return widths, true
 	}
-	room := width - 3*len(widths) - 1 // "│ a │ b │"
-	for total := sum(widths); total > room; total-- {
+	for ; total > p.width; total-- {
 		widest := -1
 		for i := range widths {
-			if !fixed[i] && widths[i] > minCell && (widest < 0 || widths[i] > widths[widest]) {
+			if !p.whole[i] && widths[i] > minCell && (widest < 0 || widths[i] > widths[widest]) {
 				widest = i
 			}
 		}
 		if widest < 0 {
-			break
+			return nil, false
 		}
 		widths[widest]--
 	}
-	return widths
-}
-
-func sum(values []int) (total int) {
-	for _, v := range values {
-		total += v
-	}
-	return total
+	return widths, true
 }

@@ -1,0 +1,147 @@
+package queries
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+var errNotSelect = &GateError{"only one SELECT (also WITH, FROM, DESCRIBE, SUMMARIZE, SHOW, and PIVOT with an IN list) may run here; " +
+	"to look at its query plan use --explain or --analyze"}
+
+// errUnparsed is a text that DuckDB cannot parse.
+var errUnparsed = errors.New("the SQL cannot be parsed")
+
+// judge looks at a text as DuckDB parses it, before anything of it is bound:
+// binding some functions already does what they do. It returns the statement
+// without the semicolon that ends it.
+func (e *engine) judge(ctx context.Context, text string) (string, error) {
+	if strings.ContainsRune(text, 0) {
+		return "", usagef("the SQL holds a NUL byte: is it a text file?")
+	}
+	tree, err := e.parse(ctx, text)
+	if err != nil {
+		return "", err
+	}
+	switch {
+	case tree.failed:
+		return "", errUnparsed
+	case tree.statements == 0:
+		return "", usagef("there is no SQL to run")
+	case tree.statements > 1:
+		return "", &GateError{"one statement at a time, and this text holds several"}
+	}
+	for _, fn := range tree.tableFunctions {
+		if !harmless(fn) {
+			return "", refusedFunction(fn)
+		}
+	}
+	for _, fn := range tree.functions {
+		if slices.Contains(refusedFunctions, strings.ToLower(fn)) {
+			return "", refusedFunction(fn)
+		}
+	}
+	return e.unterminated(ctx, text, tree)
+}
+
+// unterminated cuts off the semicolon that ends a statement and the comments
+// after it, so that the text can stand in brackets. The parser decides which
+// semicolon that is: the rest must be the same statement.
+func (e *engine) unterminated(ctx context.Context, text string, whole syntax) (string, error) {
+	for end := len(text); end >= 0; end = strings.LastIndexByte(text[:end], ';') {
+		bracketed, err := e.parse(ctx, "FROM (\n"+text[:end]+"\n)")
+		if err != nil {
+			return "", err
+		}
+		if bracketed.failed || bracketed.statements != 1 {
+			continue
+		}
+		tree, err := e.parse(ctx, text[:end])
+		if err != nil {
+			return "", err
+		}
+		if tree.text == whole.text {
+			return text[:end], nil
+		}
+	}
+	return "", errNotSelect
+}
+
+// syntax is a text as DuckDB's parser sees it.
+type syntax struct {
+	text           string // the tree, JSON
+	failed         bool   // it does not parse
+	statements     int
+	functions      []string // all that are called
+	tableFunctions []string // of these the ones in place of a table
+}
+
+// parse parses SELECTs; a text that holds anything else is refused.
+func (e *engine) parse(ctx context.Context, text string) (syntax, error) {
+	var tree string
+	if err := e.conn.QueryRowContext(ctx, "SELECT json_serialize_sql(?::VARCHAR)::VARCHAR", text).Scan(&tree); err != nil {
+		return syntax{}, err
+	}
+	var doc struct {
+		Error      bool   `json:"error"`
+		ErrorType  string `json:"error_type"`
+		Statements []any  `json:"statements"`
+	}
+	if err := json.Unmarshal([]byte(tree), &doc); err != nil {
+		return syntax{}, fmt.Errorf("read DuckDB's syntax tree: %w", err)
+	}
+	switch {
+	case doc.Error && doc.ErrorType == "parser":
+		return syntax{text: tree, failed: true}, nil
+	case doc.Error:
+		return syntax{}, errNotSelect
+	}
+	s := syntax{text: tree, statements: len(doc.Statements)}
+	s.walk(doc.Statements)
+	return s, nil
+}
+
+// walk collects the functions of a part of the tree.
+func (s *syntax) walk(part any) {
+	switch part := part.(type) {
+	case []any:
+		for _, inner := range part {
+			s.walk(inner)
+		}
+	case map[string]any:
+		if name, ok := part["function_name"].(string); ok {
+			s.functions = append(s.functions, name)
+		}
+		if call, ok := part["function"].(map[string]any); ok && part["type"] == "TABLE_FUNCTION" {
+			name, _ := call["function_name"].(string)
+			s.tableFunctions = append(s.tableFunctions, name)
+		}
+		for _, inner := range part {
+			s.walk(inner)
+		}
+	}
+}
+
+func refusedFunction(fn string) error {
+	return &GateError{fmt.Sprintf("the function %s is not allowed here: SQL reads the views only", strings.ToLower(fn))}
+}
+
+// harmless reports whether a table function neither reads files nor changes the
+// engine, nor tells about this machine.
+func harmless(fn string) bool { return slices.Contains(harmlessFunctions, strings.ToLower(fn)) }
+
+var harmlessFunctions = []string{
+	"range", "generate_series", "repeat", "repeat_row", "unnest", "json_each", "json_tree", "summary",
+	"icu_calendar_names", "pg_timezone_names", "test_all_types",
+	"duckdb_columns", "duckdb_constraints", "duckdb_databases", "duckdb_dependencies", "duckdb_functions", "duckdb_indexes",
+	"duckdb_keywords", "duckdb_schemas", "duckdb_sequences", "duckdb_tables", "duckdb_types", "duckdb_views",
+	"pragma_collations", "pragma_platform", "pragma_show", "pragma_table_info", "pragma_version",
+}
+
+// refusedFunctions may stand nowhere. What query and query_table read is a text
+// that may come out differently in the probe and in the engine, so the probe
+// could not answer for it; the others tell about this machine or write.
+var refusedFunctions = []string{"query", "query_table", "current_setting", "getenv", "write_log"}
