@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -26,20 +27,21 @@ import (
 // a folder: a copy appears by rename, and a run reads hard links of its own,
 // which stay when another process evicts the copy.
 //
-//	DIR/<hash of the URI>.parquet   copies, oldest use evicted first
-//	DIR/fetch-*                     downloads under way
-//	DIR/held-*/                     links of the runs under way
+//	DIR/<SHA-256 of the URI>.parquet   copies, oldest use evicted first
+//	DIR/auditlake-run-*/               of a run under way: downloads, and links to the copies it reads
+//
+// The copies stay within the limit; what runs under way have linked may come on
+// top while they last.
 type cache struct {
 	dir   string
 	limit int64 // bytes of copies
 	open  func(ctx context.Context, uri string) (io.ReadCloser, error)
 }
 
-const (
-	parallelFetches = 8
-	// abandoned is the age at which what a killed process left behind goes.
-	abandoned = 24 * time.Hour
-)
+const parallelFetches = 8
+
+// copyName keeps eviction away from whatever else is in the folder.
+var copyName = regexp.MustCompile(`^[0-9a-f]{64}\.parquet$`)
 
 // fromStorage opens files where the lake stores them.
 func fromStorage(cfg storage.Config) func(context.Context, string) (io.ReadCloser, error) {
@@ -89,26 +91,47 @@ func (c *cache) hold(ctx context.Context, files []catalog.PlannedFile) (paths ma
 	if err := c.check(files); err != nil {
 		return nil, nil, err
 	}
-	dir, err := os.MkdirTemp(c.dir, "held-")
+	dir, remove, err := makeRunDir(c.dir)
 	if err != nil {
 		return nil, nil, fmt.Errorf("use the cache: %w", err)
 	}
-	release = func() error { return os.RemoveAll(dir) }
-	paths = map[string]string{}
+	if paths, err = c.holdIn(ctx, dir, files); err != nil {
+		return nil, nil, errors.Join(err, remove())
+	}
+	return paths, remove, nil
+}
+
+func (c *cache) holdIn(ctx context.Context, dir string, files []catalog.PlannedFile) (map[string]string, error) {
+	paths := map[string]string{}
+	var missing []catalog.PlannedFile
+	var room int64
+	for i, f := range files {
+		paths[f.URI] = filepath.Join(dir, fmt.Sprintf("%d.parquet", i))
+		held, err := c.link(f, paths[f.URI])
+		if err != nil {
+			return nil, err
+		}
+		if !held {
+			missing, room = append(missing, f), room+f.Size
+		}
+	}
+	if err := c.evict(room); err != nil {
+		return nil, err
+	}
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(parallelFetches)
-	for i, f := range files {
-		path := filepath.Join(dir, fmt.Sprintf("%d.parquet", i))
-		paths[f.URI] = path
-		group.Go(func() error { return c.holdOne(gctx, f, path) })
+	for _, f := range missing {
+		group.Go(func() error {
+			if err := c.fetch(gctx, f, paths[f.URI]); err != nil {
+				return fmt.Errorf("fetch data file %s: %w", f.URI, err)
+			}
+			return nil
+		})
 	}
 	if err := group.Wait(); err != nil {
-		return nil, nil, errors.Join(err, release())
+		return nil, err
 	}
-	if err := c.evict(); err != nil {
-		return nil, nil, errors.Join(err, release())
-	}
-	return paths, release, nil
+	return paths, c.evict(0) // another process may have filled it meanwhile
 }
 
 // check refuses what cannot be cached before anything is fetched.
@@ -130,52 +153,53 @@ func (c *cache) check(files []catalog.PlannedFile) error {
 	return nil
 }
 
-// holdOne links a copy to path, fetching it first where there is none. Another
-// process may evict the copy between the two: then it is fetched again.
-func (c *cache) holdOne(ctx context.Context, f catalog.PlannedFile, path string) error {
+// link links the copy of a file to path; false if there is none of its size.
+func (c *cache) link(f catalog.PlannedFile, path string) (held bool, err error) {
 	copied := c.copyOf(f.URI)
-	const tries = 3
-	for try := 1; ; try++ {
-		err := os.Link(copied, path)
-		if err == nil {
-			info, err := os.Stat(path)
-			if err == nil && info.Size() == f.Size {
-				now := time.Now()
-				_ = os.Chtimes(copied, now, now) // last use; the copy may be gone by now
-				return nil
-			}
-			if err := errors.Join(err, os.Remove(path)); err != nil {
-				return fmt.Errorf("use the cache: %w", err)
-			}
-		} else if !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("use the cache: %w", err)
-		}
-		if try == tries {
-			return fmt.Errorf("data file %s does not stay in the cache %s: give it more room (sql.cache_size)", f.URI, c.dir)
-		}
-		if err := c.fetch(ctx, f, copied); err != nil {
-			return fmt.Errorf("fetch data file %s: %w", f.URI, err)
-		}
+	err = os.Link(copied, path)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
 	}
+	if err != nil {
+		return false, fmt.Errorf("use the cache: %w", err)
+	}
+	info, err := os.Stat(path)
+	if err == nil && info.Size() == f.Size {
+		now := time.Now()
+		_ = os.Chtimes(copied, now, now) // last use; the copy may be gone by now
+		return true, nil
+	}
+	if err := errors.Join(err, os.Remove(path)); err != nil {
+		return false, fmt.Errorf("use the cache: %w", err)
+	}
+	return false, nil
 }
 
-// fetch downloads a file and lets it appear whole.
-func (c *cache) fetch(ctx context.Context, f catalog.PlannedFile, to string) (err error) {
+// fetch downloads a file to path, in the run's own folder, and links its copy to
+// that once it is whole.
+func (c *cache) fetch(ctx context.Context, f catalog.PlannedFile, path string) error {
+	if err := c.download(ctx, f, path); err != nil {
+		return err
+	}
+	link := path + ".copy"
+	if err := os.Link(path, link); err != nil {
+		return err
+	}
+	return os.Rename(link, c.copyOf(f.URI))
+}
+
+func (c *cache) download(ctx context.Context, f catalog.PlannedFile, path string) (err error) {
 	in, err := c.open(ctx, f.URI)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	tmp, err := os.CreateTemp(c.dir, "fetch-")
+	out, err := os.Create(path)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, tmp.Close(), os.Remove(tmp.Name()))
-		}
-	}()
-	n, err := io.Copy(tmp, &contextReader{ctx, in})
+	defer func() { err = errors.Join(err, out.Close()) }()
+	n, err := io.Copy(out, &contextReader{ctx, in})
 	if err != nil {
 		return err
 	}
@@ -183,13 +207,7 @@ func (c *cache) fetch(ctx context.Context, f catalog.PlannedFile, to string) (er
 		return fmt.Errorf("it holds %d bytes, the table says %d: the file was cut short or replaced", n, f.Size)
 	}
 	// A copy is trusted by its size alone, so its bytes must outlive a crash.
-	if err := tmp.Sync(); err != nil {
-		return err
-	}
-	if err := tmp.Close(); err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), to)
+	return out.Sync()
 }
 
 // contextReader ends a copy when its context does.
@@ -205,10 +223,10 @@ func (r *contextReader) Read(p []byte) (int, error) {
 	return r.r.Read(p)
 }
 
-// evict removes the copies that were not used for longest until the rest fits,
-// and what killed processes left. Files that go meanwhile are no error: another
-// process evicts too.
-func (c *cache) evict() error {
+// evict removes the copies that were not used for longest until the rest leaves
+// room, in bytes, for more. Files that go meanwhile are no error: another process
+// evicts too.
+func (c *cache) evict(room int64) error {
 	entries, err := os.ReadDir(c.dir)
 	if err != nil {
 		return fmt.Errorf("clean the cache: %w", err)
@@ -219,22 +237,17 @@ func (c *cache) evict() error {
 		used time.Time
 	}
 	var copies []copied
-	var total int64
+	total := room
 	for _, entry := range entries {
+		if !copyName.MatchString(entry.Name()) {
+			continue
+		}
 		info, err := entry.Info()
 		if err != nil {
 			continue
 		}
-		path := filepath.Join(c.dir, entry.Name())
-		switch {
-		case strings.HasSuffix(entry.Name(), ".parquet"):
-			copies = append(copies, copied{path, info.Size(), info.ModTime()})
-			total += info.Size()
-		case strings.HasPrefix(entry.Name(), "fetch-") || strings.HasPrefix(entry.Name(), "held-"):
-			if time.Since(info.ModTime()) > abandoned {
-				_ = os.RemoveAll(path)
-			}
-		}
+		copies = append(copies, copied{filepath.Join(c.dir, entry.Name()), info.Size(), info.ModTime()})
+		total += info.Size()
 	}
 	slices.SortFunc(copies, func(a, b copied) int { return a.used.Compare(b.used) })
 	for _, f := range copies {

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	duckdb "github.com/duckdb/duckdb-go/v2"
@@ -73,16 +72,23 @@ func (e *engine) lock(ctx context.Context, files []string, spill int64) error {
 	)
 }
 
-// mount makes the tables and views over the planned files.
+// mount makes the tables and views over the planned files. The views are made
+// over empty tables, since every one of them is bound, and binding looks at
+// every file.
 func (e *engine) mount(ctx context.Context, tables []planned, paths map[string][]string) error {
 	for _, p := range tables {
-		if err := e.exec(ctx, "CREATE VIEW lake."+p.rows+" AS "+p.scan(paths[p.table])); err != nil {
+		if err := e.exec(ctx, "CREATE VIEW lake."+p.rows+" AS "+p.scan(nil)); err != nil {
 			return fmt.Errorf("open table %s: %w", p.table, err)
 		}
 	}
 	events := tables[0]
 	if err := e.exec(ctx, viewScript(tables, "SELECT "+events.names("")+" FROM lake.event_rows")...); err != nil {
 		return fmt.Errorf("make the views: %w", err)
+	}
+	for _, p := range tables {
+		if err := e.exec(ctx, "CREATE OR REPLACE VIEW lake."+p.rows+" AS "+p.scan(paths[p.table])); err != nil {
+			return fmt.Errorf("open table %s: %w", p.table, err)
+		}
 	}
 	return nil
 }
@@ -107,21 +113,4 @@ func (e *engine) dropRepeats(ctx context.Context, events planned) error {
 	}
 	return e.exec(ctx, "CREATE OR REPLACE VIEW agent_events AS SELECT "+events.names("r.")+
 		" FROM lake.event_rows r ANTI JOIN repeats d ON r.file_name = d.file_name AND r.file_row = d.file_row")
-}
-
-// makeRunDir makes the folder of one run and says how to remove it.
-func makeRunDir(parent string) (dir string, remove func() error, err error) {
-	if parent != "" {
-		if err := os.MkdirAll(parent, 0o700); err != nil {
-			return "", nil, fmt.Errorf("make the folder for temporary files: %w", err)
-		}
-	}
-	dir, err = os.MkdirTemp(parent, "auditlake-sql-")
-	if err != nil {
-		return "", nil, fmt.Errorf("make a folder for temporary files: %w", err)
-	}
-	if dir, err = filepath.Abs(dir); err != nil {
-		return "", nil, err
-	}
-	return dir, func() error { return os.RemoveAll(dir) }, nil
 }

@@ -16,7 +16,8 @@ import (
 // float64, time.Time, or nil for none.
 type paramValues map[string]any
 
-// values reads params against the query's parameters.
+// values reads params against the query's parameters. An empty text is none
+// given, except for a list: that is then empty.
 func (q Query) values(params map[string]string, opts Options) (paramValues, error) {
 	names := make([]string, len(q.Params))
 	for i, p := range q.Params {
@@ -30,10 +31,14 @@ func (q Query) values(params map[string]string, opts Options) (paramValues, erro
 	out := paramValues{}
 	for _, p := range q.Params {
 		text, given := params[p.Name]
-		if !given || text == "" {
+		if given && text == "" && p.Type == "list" {
+			out[p.Name] = "" // a list of nothing
+			continue
+		}
+		if text == "" {
 			text = p.Default
 		}
-		if given && params[p.Name] == "" || text == "" {
+		if text == "" {
 			if p.Required {
 				return nil, usagef("query %s needs the parameter %s (%s)", q.Name, p.Name, p.Doc)
 			}
@@ -136,15 +141,18 @@ func (v paramValues) args(q Query) []any {
 }
 
 // window is the time range that the query reads.
-func (v paramValues) window(q Query) window {
-	return window{
-		from: v.bound(q.windowFrom, func(a, b time.Time) bool { return a.Before(b) }),
-		to:   v.bound(q.windowTo, func(a, b time.Time) bool { return a.After(b) }),
+func (v paramValues) window(q Query) (w window) {
+	if t := v.widest(q.windowFrom.names, time.Time.Before); !t.IsZero() {
+		w.from = t.Add(-q.windowFrom.margin)
 	}
+	if t := v.widest(q.windowTo.names, time.Time.After); !t.IsZero() {
+		w.to = t.Add(q.windowTo.margin)
+	}
+	return w
 }
 
-// bound is the widest of the named times, or zero, open, if one has no value.
-func (v paramValues) bound(names []string, wider func(a, b time.Time) bool) (out time.Time) {
+// widest is the widest of the named times, or zero, open, if one has no value.
+func (v paramValues) widest(names []string, wider func(a, b time.Time) bool) (out time.Time) {
 	for _, name := range names {
 		t, ok := v[name].(time.Time)
 		if !ok {

@@ -8,8 +8,10 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
 
 //go:embed audit/*.sql replay/*.sql slo/*.sql drift/*.sql cost/*.sql
@@ -26,8 +28,9 @@ var files embed.FS
 //
 // A line that is indented behind its dashes continues the one before. window
 // names the parameters that bound the time range to plan: of several the
-// widest counts, and one without a value leaves its side open; without a window
-// the query reads everything. A parameter is text, integer, number, timestamp,
+// widest counts, and one without a value leaves its side open; "from - 1d ..
+// to + 1d" reads a day more on each side. Without a window the query reads
+// everything. A parameter is text, integer, number, timestamp,
 // choice(a|b) or list(a|b), and its default a value, none or required. In the
 // SQL it is $name, of that type.
 type Query struct {
@@ -40,7 +43,13 @@ type Query struct {
 	Columns  []Column `json:"columns"`
 	SQL      string   `json:"-"` // the file as it is
 
-	windowFrom, windowTo []string
+	windowFrom, windowTo bounds
+}
+
+// bounds are the parameters that bound one side of the window.
+type bounds struct {
+	names  []string
+	margin time.Duration // read beyond them
 }
 
 // Param is a parameter of a canned query.
@@ -61,6 +70,7 @@ type Column struct {
 }
 
 var (
+	windowLine = regexp.MustCompile(`^([\w, ]+?)(?: - (\d+)d)? \.\. ([\w, ]+?)(?: \+ (\d+)d)?$`)
 	paramLine  = regexp.MustCompile(`^(\w+) (text|integer|number|timestamp|choice|list)(?:\(([\w|]+)\))? = (\S+): (.+)$`)
 	columnLine = regexp.MustCompile(`^(\w+) ([A-Z][A-Z0-9 ,()\[\]]*): (.+)$`)
 )
@@ -125,7 +135,7 @@ func parseQuery(name, text string) (Query, error) {
 	if q.Title == "" || q.Question == "" || len(q.Columns) == 0 {
 		return q, fmt.Errorf("%s: the header needs a title, a question and columns", name)
 	}
-	for _, p := range append(slices.Clone(q.windowFrom), q.windowTo...) {
+	for _, p := range slices.Concat(q.windowFrom.names, q.windowTo.names) {
 		if i := slices.IndexFunc(q.Params, func(have Param) bool { return have.Name == p }); i < 0 || q.Params[i].Type != "timestamp" {
 			return q, fmt.Errorf("%s: window names %q, which is no parameter of type timestamp", name, p)
 		}
@@ -151,6 +161,11 @@ func headerLines(text string) []string {
 	return out
 }
 
+func boundsOf(names, days string) bounds {
+	n, _ := strconv.Atoi(days) // digits or nothing
+	return bounds{strings.Split(names, ", "), time.Duration(n) * 24 * time.Hour}
+}
+
 func (q *Query) set(key, value string) error {
 	switch key {
 	case "title":
@@ -160,11 +175,11 @@ func (q *Query) set(key, value string) error {
 	case "note":
 		q.Notes = append(q.Notes, value)
 	case "window":
-		from, to, ok := strings.Cut(value, " .. ")
-		if !ok {
-			return fmt.Errorf("window %q is not FROM .. TO", value)
+		m := windowLine.FindStringSubmatch(value)
+		if m == nil {
+			return fmt.Errorf("window %q is not FROM .. TO, or FROM - 1d .. TO + 1d", value)
 		}
-		q.windowFrom, q.windowTo = strings.Split(from, ", "), strings.Split(to, ", ")
+		q.windowFrom, q.windowTo = boundsOf(m[1], m[2]), boundsOf(m[3], m[4])
 	case "param":
 		m := paramLine.FindStringSubmatch(value)
 		if m == nil {

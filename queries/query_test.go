@@ -25,7 +25,7 @@ type golden struct {
 }
 
 func TestCannedQueriesGiveTheAnswersWorkedOutWithoutSQL(t *testing.T) {
-	s := testSession(t)
+	s := logLake(t).session(Options{})
 	paths, err := filepath.Glob("../testdata/queries/golden/*.json")
 	require.NoError(t, err)
 	tested := map[string]bool{}
@@ -101,7 +101,7 @@ func TestEveryCannedQueryIsAsItsHeaderSays(t *testing.T) {
 			}
 			tables, err := s.planAll(context.Background(), window{})
 			require.NoError(t, err)
-			sh, err := probe(context.Background(), tables, statement{text: q.typed(), args: values.args(q)}, t.TempDir())
+			sh, _, err := probe(context.Background(), tables, statement{text: q.typed(), args: values.args(q)}, t.TempDir())
 			require.NoError(t, err)
 			var want []string
 			for _, c := range q.Columns {
@@ -150,6 +150,7 @@ func TestHeadersThatAreWrongAreRefused(t *testing.T) {
 		{"-- title: T", "-- titel: T", `"titel" is not known`},
 		{"-- title: T", "-- title: T\n-- window: from .. until", `"until", which is no parameter`},
 		{"-- title: T", "-- window: from", "not FROM .. TO"},
+		{"-- title: T", "-- window: from - 1h .. to", "not FROM .. TO"},
 		{"a BIGINT: n", "a: n", "is not NAME TYPE: MEANING"},
 		{"-- title: T", "-- nothing", "has no key"},
 	} {
@@ -180,7 +181,7 @@ func TestParametersAreReadStrictly(t *testing.T) {
 		{sli, map[string]string{"sli": "latencies"}, `did you mean latency?`},
 		{sli, map[string]string{"latency_ms": "fast"}, `"fast" is not a number`},
 		{sli, map[string]string{"latency_ms": "NaN"}, `is not a number`},
-		{cost, map[string]string{"dimensions": "agent,modle"}, `did you mean model?`},
+		{cost, map[string]string{"dimensions": "agent,model_"}, `did you mean model?`},
 		{timeline, nil, `needs the parameter run`},
 		{timeline, map[string]string{"run": ""}, `needs the parameter run`},
 		{timeline, map[string]string{"run": "r", "summary_chars": "1.5"}, `is not a whole number`},
@@ -190,6 +191,14 @@ func TestParametersAreReadStrictly(t *testing.T) {
 		var usage *UsageError
 		require.ErrorAs(t, err, &usage)
 	}
+	// An empty text is none given, and of a list an empty one.
+	values, err := sli.values(map[string]string{"latency_ms": "", "agent": ""}, Options{Now: now})
+	require.NoError(t, err)
+	require.Equal(t, 10000.0, values["latency_ms"])
+	require.Nil(t, values["agent"])
+	values, err = cost.values(map[string]string{"dimensions": ""}, Options{From: now})
+	require.NoError(t, err)
+	require.Equal(t, paramValues{"dimensions": "", "from": now, "to": nil, "agent": nil, "environment": nil, "tenant": nil}, values)
 	_, err = Find("action_leger")
 	require.ErrorContains(t, err, "did you mean action_ledger?")
 	for text, want := range map[string]string{
@@ -216,6 +225,8 @@ func TestTheWindowOfAQueryIsTheWidest(t *testing.T) {
 		{"categorical_drift", map[string]string{"from": "2026-03-05", "to": "2026-03-06"}, time.Time{}, time.Time{}},
 		{"completeness", map[string]string{"from": "2026-03-05"}, time.Time{}, time.Time{}},
 		{"action_ledger", map[string]string{"from": "-1d", "to": "now"}, day(6), day(7)},
+		{"sli_daily", map[string]string{"from": "2026-03-05", "to": "2026-03-06"}, day(4), day(7)},
+		{"sli_daily", map[string]string{"to": "2026-03-06"}, time.Time{}, day(7)},
 	} {
 		_, err := s.Query(context.Background(), c.query, c.params, Output{}, &strings.Builder{})
 		require.NoError(t, err)

@@ -125,10 +125,10 @@ var views = []view{
 // totals are the columns that runs and sessions share.
 var totals = []described{
 	{"started_at", "first event"}, {"ended_at", "last event"}, {"wall_ms", "milliseconds between them"}, {"events", "events, each once"},
-	{"prompts", "prompts"}, {"outputs", "model outputs"}, {"tool_calls", "tool calls"}, {"context_retrievals", "context retrievals"},
+	{"prompts", "prompts"}, {"outputs", "model outputs"}, {"tool_calls", "tool calls, a request and its result being one"}, {"context_retrievals", "context retrievals"},
 	{"actions", "actions"}, {"evaluations", "evaluations"}, {"errors", "events with status error"}, {"models", "models that answered, else models asked for, sorted"},
 	{"input_tokens", "tokens read"}, {"output_tokens", "tokens produced"},
-	{"cost_amount", "cost, NULL where it is in several currencies"}, {"cost_currency", "currency of cost_amount"}, {"unpriced_outputs", "outputs without a cost"},
+	{"cost_amount", "cost, NULL where it is in several currencies"}, {"cost_currency", "currency of cost_amount, NULL where it is in several or names none"}, {"unpriced_outputs", "outputs without a cost"},
 }
 
 const totalsSQL = `min(event_time) AS started_at, max(event_time) AS ended_at,
@@ -136,15 +136,16 @@ const totalsSQL = `min(event_time) AS started_at, max(event_time) AS ended_at,
 	count(*) AS events,
 	count(*) FILTER (WHERE event_class = 'prompt') AS prompts,
 	count(*) FILTER (WHERE event_class = 'output') AS outputs,
-	count(*) FILTER (WHERE event_class = 'tool_call') AS tool_calls,
+	count(*) FILTER (WHERE event_class = 'tool_call' AND tool_phase IS DISTINCT FROM 'result') AS tool_calls,
 	count(*) FILTER (WHERE event_class = 'context_retrieval') AS context_retrievals,
 	count(*) FILTER (WHERE event_class = 'action') AS actions,
 	count(*) FILTER (WHERE event_class = 'evaluation') AS evaluations,
 	count(*) FILTER (WHERE status = 'error') AS errors,
 	list_sort(list(DISTINCT coalesce(response_model, request_model)) FILTER (WHERE coalesce(response_model, request_model) IS NOT NULL)) AS models,
 	CAST(sum(input_tokens) AS BIGINT) AS input_tokens, CAST(sum(output_tokens) AS BIGINT) AS output_tokens,
-	CASE WHEN count(DISTINCT cost_currency) <= 1 THEN sum(cost_amount) END AS cost_amount,
-	CASE WHEN count(DISTINCT cost_currency) = 1 THEN min(cost_currency) END AS cost_currency,
+	CASE WHEN count(DISTINCT coalesce(cost_currency, '')) FILTER (WHERE cost_amount IS NOT NULL) <= 1 THEN sum(cost_amount) END AS cost_amount,
+	CASE WHEN count(DISTINCT coalesce(cost_currency, '')) FILTER (WHERE cost_amount IS NOT NULL) <= 1
+		THEN min(cost_currency) FILTER (WHERE cost_amount IS NOT NULL) END AS cost_currency,
 	count(*) FILTER (WHERE event_class = 'output' AND cost_amount IS NULL) AS unpriced_outputs`
 
 const runsSQL = `SELECT run_id, tenant, min(session_id) AS session_id, min(parent_run_id) AS parent_run_id, min(agent_id) AS agent_id,

@@ -76,7 +76,7 @@ ranked AS (
             PARTITION BY l.kafka_topic, l.kafka_partition, l.kafka_offset, l.record_index
             ORDER BY l.payload
         ) AS copy,
-        l.payload = first_value(l.payload) OVER (
+        l.payload IS NOT DISTINCT FROM first_value(l.payload) OVER (
             PARTITION BY l.source, l.event_id
             ORDER BY l.kafka_topic, l.kafka_partition, l.kafka_offset, l.record_index, l.payload
         ) AS same

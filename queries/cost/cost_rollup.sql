@@ -8,7 +8,7 @@
 -- param: agent text = none: only this agent, by id or name
 -- param: environment text = none: only this environment
 -- param: tenant text = none: only this tenant
--- param: dimensions list(day|tenant|environment|agent|agent_version|model|class) = tenant,agent,model: what to group by
+-- param: dimensions list(day|tenant|environment|agent|agent_version|model|class) = tenant,agent,model: what to group by; of nothing there is one row a currency
 -- column: day DATE: day of event_time, UTC
 -- column: tenant VARCHAR: tenant
 -- column: environment VARCHAR: environment

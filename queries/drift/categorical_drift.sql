@@ -16,7 +16,7 @@
 -- param: environment text = none: only this environment
 -- param: tenant text = none: only this tenant
 -- param: dimension choice(tool|model|finish_reason|status|class) = none: only this mix
--- column: dimension VARCHAR: tool (of tool calls), model and finish_reason (of outputs), status, class
+-- column: dimension VARCHAR: tool (of tool calls; a request and its result are one), model and finish_reason (the first choice's, of outputs), status, class
 -- column: ref_rows BIGINT: events with a value in the reference window
 -- column: cur_rows BIGINT: events with a value in the current window
 -- column: categories BIGINT: values seen in either
@@ -26,10 +26,10 @@
 -- column: chi2 DOUBLE: chi-square statistic, infinite where a value is new
 -- column: p DOUBLE: probability of a change at least this big by chance
 -- column: method VARCHAR: what the verdict goes by: js, chi2 or z
--- column: verdict VARCHAR: stable, drift, or no data
+-- column: verdict VARCHAR: stable, drift, or no data where a window is empty
 -- column: top_movers VARCHAR: the three values whose share changed most
 WITH events AS (
-    SELECT event_time, event_class, tool_name, coalesce(response_model, request_model) AS model, finish_reasons[1] AS finish_reason, status
+    SELECT event_time, event_class, tool_name, tool_phase, coalesce(response_model, request_model) AS model, finish_reasons[1] AS finish_reason, status
     FROM agent_events
     WHERE ($ref_from IS NULL OR $from IS NULL OR event_time >= least($ref_from, $from))
         AND ($ref_to IS NULL OR $to IS NULL OR event_time < greatest($ref_to, $to))
@@ -45,7 +45,8 @@ span AS (
 valued AS (
     SELECT dimension, value, event_time
     FROM (
-        SELECT 'tool' AS dimension, tool_name AS value, event_time FROM events WHERE event_class = 'tool_call'
+        SELECT 'tool' AS dimension, tool_name AS value, event_time FROM events
+        WHERE event_class = 'tool_call' AND coalesce(tool_phase, '') <> 'result'
         UNION ALL
         SELECT 'model', model, event_time FROM events WHERE event_class = 'output'
         UNION ALL
@@ -83,8 +84,8 @@ shares AS (
 ),
 floored AS (
     SELECT *,
-        CASE WHEN r > 0 THEN r WHEN min(nullif(r, 0)) OVER w <= 0.0001 THEN min(nullif(r, 0)) OVER w / 1e6 ELSE 0.0001 END AS rf,
-        CASE WHEN c > 0 THEN c WHEN min(nullif(c, 0)) OVER w <= 0.0001 THEN min(nullif(c, 0)) OVER w / 1e6 ELSE 0.0001 END AS cf,
+        CASE WHEN r > 0 OR r IS NULL THEN r WHEN min(nullif(r, 0)) OVER w <= 0.0001 THEN min(nullif(r, 0)) OVER w / 1e6 ELSE 0.0001 END AS rf,
+        CASE WHEN c > 0 OR c IS NULL THEN c WHEN min(nullif(c, 0)) OVER w <= 0.0001 THEN min(nullif(c, 0)) OVER w / 1e6 ELSE 0.0001 END AS cf,
         row_number() OVER (PARTITION BY dimension ORDER BY abs(c - r) DESC, value) AS mover
     FROM shares
     WINDOW w AS (PARTITION BY dimension)
@@ -95,10 +96,10 @@ measured AS (
         CAST(max(cur_rows) AS BIGINT) AS cur_rows,
         count(*) AS categories,
         sum((rf - cf) * ln(rf / cf)) AS psi,
-        sqrt(greatest(0.0, sum(
-            CASE WHEN r > 0 THEN 0.5 * r * log2(2 * r / (r + c)) ELSE 0.0 END
-            + CASE WHEN c > 0 THEN 0.5 * c * log2(2 * c / (r + c)) ELSE 0.0 END))) AS js,
-        CASE WHEN min(ref_n) = 0 THEN CAST('infinity' AS DOUBLE)
+        sum(CASE WHEN r > 0 THEN 0.5 * r * log2(2 * r / (r + c)) ELSE 0.0 END
+            + CASE WHEN c > 0 THEN 0.5 * c * log2(2 * c / (r + c)) ELSE 0.0 END) AS js_divergence,
+        CASE WHEN max(ref_rows) = 0 THEN NULL
+            WHEN min(ref_n) = 0 THEN CAST('infinity' AS DOUBLE)
             ELSE sum(pow(cur_n - ref_n * cur_rows / ref_rows, 2) / nullif(ref_n * cur_rows / ref_rows, 0)) END AS chi2,
         -- z of two proportions, squared; NULL where both windows hold one and the same value
         max(pow(r - c, 2) / nullif((ref_n + cur_n) / (ref_rows + cur_rows) * (1 - (ref_n + cur_n) / (ref_rows + cur_rows))
@@ -111,6 +112,7 @@ measured AS (
 -- Both tests end in the upper incomplete gamma function Q(a, x).
 tested AS (
     SELECT *,
+        sqrt(CASE WHEN js_divergence < 0 THEN 0.0 ELSE js_divergence END) AS js,
         CASE WHEN categories > 2 THEN (categories - 1) / 2 ELSE 0.5 END AS a,
         CASE WHEN categories > 2 THEN chi2 / 2 ELSE coalesce(z2, 0) / 2 END AS x
     FROM measured
@@ -126,7 +128,7 @@ judged AS (
             ELSE exp(a * ln(x) - x - lgamma(a))
                 / list_reduce(range(499, -1, -1), lambda t, k: x + 2 * k + 1 - a - (k + 1) * (k + 1 - a) / t, CAST(x + 1001 - a AS DOUBLE))
         END AS p,
-        CASE WHEN ref_rows > 1000 THEN 'js' WHEN categories > 2 THEN 'chi2' ELSE 'z' END AS method
+        CASE WHEN ref_rows = 0 OR cur_rows = 0 THEN NULL WHEN ref_rows > 1000 THEN 'js' WHEN categories > 2 THEN 'chi2' ELSE 'z' END AS method
     FROM tested
 )
 SELECT dimension, ref_rows, cur_rows, categories, psi,

@@ -36,7 +36,9 @@ told AS (
             WHEN 'prompt' THEN message_text(attribute(payload, 'gen_ai.input.messages'))
             WHEN 'output' THEN message_text(attribute(payload, 'gen_ai.output.messages'))
             WHEN 'input' THEN concat_ws(' ', request_model, prompt_name, prompt_version)
-            WHEN 'tool_call' THEN coalesce(tool_name, '?') || '(' || coalesce(attribute(payload, 'gen_ai.tool.call.arguments'), '') || ')'
+            WHEN 'tool_call' THEN coalesce(tool_name, '?') || CASE tool_phase
+                WHEN 'result' THEN ' -> ' || coalesce(attribute(payload, 'gen_ai.tool.call.result'), '')
+                ELSE '(' || coalesce(attribute(payload, 'gen_ai.tool.call.arguments'), '') || ')' END
             WHEN 'context_retrieval' THEN concat_ws(' ', data_source_id || ':', attribute(payload, 'gen_ai.retrieval.query.text'),
                 '[' || CAST(document_count AS VARCHAR) || ' documents]')
             WHEN 'action' THEN concat_ws(' ', action_name, 'on ' || action_target, action_resource, '[' || action_effect || ']')

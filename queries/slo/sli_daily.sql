@@ -1,11 +1,13 @@
 -- title: Service levels by day
 -- question: How did latency, success, cost and accuracy go, day by day?
--- window: from .. to
--- note: Days are UTC days of event_time; cost and steps count for the day on which their run began. A percentile
---   p is the smallest value that at least p of the values do not exceed (nearest rank, no interpolation).
--- note: latency: duration_ms of outputs; good is at most latency_ms. success: tool calls, actions and outputs
---   with a status; good is ok. cost: per run and currency; good is a run without an unpriced output.
---   accuracy: evaluation scores by evaluation; good is at least pass_score.
+-- window: from - 1d .. to + 1d
+-- note: Days are UTC days of event_time; the cost of a run counts for the day on which it began, all of it, also what
+--   it spent after midnight or after to. A run is followed for a day beyond from and to. A percentile p is the
+--   smallest value that at least p of the values do not exceed (nearest rank, no interpolation).
+-- note: latency: duration_ms of outputs; good is at most latency_ms. success: tool calls that have ended, actions and
+--   outputs with a status; good is ok. cost: per run and currency; good is a run without an unpriced output, and a run
+--   that has no cost at all stands without a unit. accuracy: evaluation scores by evaluation; good is at least
+--   pass_score.
 -- param: from timestamp = none: first moment of event_time
 -- param: to timestamp = none: moment before which event_time lies
 -- param: agent text = none: only this agent, by id or name
@@ -16,27 +18,38 @@
 -- param: pass_score number = 0.5: an evaluation that scored less is not good
 -- column: day DATE: day, UTC
 -- column: sli VARCHAR: latency, success, cost or accuracy
--- column: unit VARCHAR: ms, a currency, the name of an evaluation, or class for success
--- column: n BIGINT: values
+-- column: unit VARCHAR: ms, the class for success, a currency, or the name of an evaluation
+-- column: n BIGINT: outputs, events, runs or evaluations that were measured
 -- column: p50 DOUBLE: half of the values are at most this
 -- column: p95 DOUBLE: 95 % of the values are at most this
 -- column: p99 DOUBLE: 99 % of the values are at most this
--- column: good BIGINT: values that are good
+-- column: good BIGINT: how many of n are good
 -- column: ratio DOUBLE: good / n
-WITH events AS (
+WITH nearby AS (
     SELECT *
     FROM agent_events
-    WHERE ($from IS NULL OR event_time >= $from)
-        AND ($to IS NULL OR event_time < $to)
+    WHERE ($from IS NULL OR event_time >= $from - INTERVAL 1 DAY)
+        AND ($to IS NULL OR event_time < $to + INTERVAL 1 DAY)
         AND ($agent IS NULL OR agent_id = $agent OR agent_name = $agent)
         AND ($environment IS NULL OR environment = $environment)
         AND ($tenant IS NULL OR tenant = $tenant)
 ),
-priced_runs AS (
-    SELECT CAST(min(event_time) OVER (PARTITION BY run_id, tenant) AS DATE) AS day, run_id, tenant, cost_currency, cost_amount,
-        max(CASE WHEN event_class = 'output' AND cost_amount IS NULL THEN 1 ELSE 0 END) OVER (PARTITION BY run_id, tenant) AS unpriced
-    FROM events
+events AS (
+    SELECT *
+    FROM nearby
+    WHERE ($from IS NULL OR event_time >= $from)
+        AND ($to IS NULL OR event_time < $to)
+),
+-- One row per event of a run, with what is known of the whole run.
+spent AS (
+    SELECT run_id, tenant, cost_amount,
+        CASE WHEN cost_amount IS NOT NULL THEN cost_currency END AS currency,
+        min(event_time) OVER run AS began,
+        count(cost_amount) OVER run AS priced,
+        count(CASE WHEN event_class = 'output' AND cost_amount IS NULL THEN 1 END) OVER run AS unpriced
+    FROM nearby
     WHERE run_id IS NOT NULL
+    WINDOW run AS (PARTITION BY run_id, tenant)
 ),
 measured AS (
     SELECT CAST(event_time AS DATE) AS day, 'latency' AS sli, 'ms' AS unit, duration_ms AS v, duration_ms <= $latency_ms AS good
@@ -45,12 +58,14 @@ measured AS (
     UNION ALL
     SELECT CAST(event_time AS DATE), 'success', event_class, NULL, status = 'ok'
     FROM events
-    WHERE event_class IN ('tool_call', 'action', 'output') AND status IS NOT NULL
+    WHERE event_class IN ('tool_call', 'action', 'output') AND status IS NOT NULL AND coalesce(tool_phase, '') <> 'request'
     UNION ALL
-    SELECT day, 'cost', cost_currency, CAST(sum(cost_amount) AS DOUBLE), max(unpriced) = 0
-    FROM priced_runs
-    WHERE cost_amount IS NOT NULL
-    GROUP BY day, run_id, tenant, cost_currency
+    SELECT CAST(began AS DATE), 'cost', currency, CAST(sum(cost_amount) AS DOUBLE), max(unpriced) = 0
+    FROM spent
+    WHERE (cost_amount IS NOT NULL OR priced = 0 AND unpriced > 0)
+        AND ($from IS NULL OR began >= $from)
+        AND ($to IS NULL OR began < $to)
+    GROUP BY began, run_id, tenant, currency
     UNION ALL
     SELECT CAST(event_time AS DATE), 'accuracy', evaluation_name, evaluation_score, evaluation_score >= $pass_score
     FROM events

@@ -54,13 +54,18 @@ def within(events, p):
     frm, to = p.get("from"), p.get("to")
     return [e for e in events
             if (not frm or e.time >= when(frm)) and (not to or e.time < when(to))
-            and all(not p.get(k) or e.get(a) == p[k] for k, a in (("agent", "agentid"), ("environment", "environment"), ("tenant", "tenant")))]
+            and (not p.get("agent") or p["agent"] in (e.get("agentid"), e.get("agentname")))
+            and all(not p.get(k) or e.get(k) == p[k] for k in ("environment", "tenant"))]
 
 
 def events(p):
     """Each event once. The window comes first: an event counts if its row in the window is the first there."""
     inside = [e for e in ROWS if (not p.get("from") or e.time >= when(p["from"])) and (not p.get("to") or e.time < when(p["to"]))]
     return within(once(inside), p)
+
+
+def agent(e):
+    return e.get("agentid") or e.get("agentname")
 
 
 def action_ledger(p):
@@ -71,7 +76,7 @@ def action_ledger(p):
             continue
         at = d.get("audit.approval.at")
         out.append({
-            "time": show(e.time), "principal_type": "user", "principal": e.get("authid"), "agent": e.get("agentid"), "agent_version": e.get("agentversion"),
+            "time": show(e.time), "principal_type": e.get("authtype"), "principal": e.get("authid"), "agent": agent(e), "agent_version": e.get("agentversion"),
             "action": d["audit.action.name"], "target": d["audit.action.target"], "resource": d["audit.action.resource"], "effect": d["audit.action.effect"],
             "status": d["audit.status"], "approval": d.get("audit.approval.decision"), "approved_by": d.get("audit.approval.by"),
             "approved_at": show(when(at)) if at else None, "policy": None, "policy_decision": None, "idempotency_key": d["audit.idempotency_key"],
@@ -133,6 +138,8 @@ def summary(e):
     if e.cls == "input":
         return "m-large policy v3"
     if e.cls == "tool_call":
+        if d.get("audit.tool.phase") == "result":
+            return f"{d['gen_ai.tool.name']} -> {d['gen_ai.tool.call.result']}"
         return f"{d['gen_ai.tool.name']}({d['gen_ai.tool.call.arguments']})"
     if e.cls == "context_retrieval":
         return f"kb: {d['gen_ai.retrieval.query.text']} [{d['audit.retrieval.document_count']} documents]"
@@ -148,7 +155,7 @@ def run_timeline(p):
     out, before = [], None
     for i, e in enumerate(run):
         ms = e.data.get("audit.duration_ms")
-        out.append({"seq": i + 1, "time": show(e.time), "class": e.cls, "summary": summary(e)[:int(p.get("summary_chars", 200))], "status": e.data["audit.status"],
+        out.append({"seq": i + 1, "time": show(e.time), "class": e.cls, "summary": summary(e)[:int(p.get("summary_chars", 200))], "status": e.data.get("audit.status"),
                     "duration_ms": None if ms is None else float(ms), "gap_ms": None if before is None else (e.time - before) / timedelta(milliseconds=1),
                     "agent": e.get("agentid"), "event_id": e.get("id"), "source": e.get("source"), "kafka_topic": e.place[0],
                     "kafka_partition": e.place[1], "kafka_offset": e.place[2]})
@@ -163,30 +170,39 @@ def rank(values, q):
 
 
 def sli_daily(p):
-    evs, cells = events(p), defaultdict(list)  # (day, sli, unit) -> [(value, good)]
+    cells = defaultdict(list)  # (day, sli, unit) -> [(value, good)]
+    # A run is followed for a day beyond the window.
+    wide = {k: show(when(v) + timedelta(days=-1 if k == "from" else 1)) if k in ("from", "to") else v for k, v in p.items()}
+    nearby = events(wide)
     limit, passing = float(p.get("latency_ms", 10000)), float(p.get("pass_score", 0.5))
     runs = defaultdict(list)
-    for e in evs:
+    for e in nearby:
+        runs[e.get("runid"), e.get("tenant")].append(e)
+    for e in within(nearby, p):
         d, day = e.data, e.time.date().isoformat()
         if e.cls == "output" and "audit.duration_ms" in d:
             cells[day, "latency", "ms"].append((float(d["audit.duration_ms"]), d["audit.duration_ms"] <= limit))
-        if e.cls in ("tool_call", "action", "output") and "audit.status" in d:
+        if e.cls in ("tool_call", "action", "output") and "audit.status" in d and d.get("audit.tool.phase") != "request":
             cells[day, "success", e.cls].append((None, d["audit.status"] == "ok"))
         if e.cls == "evaluation":
             score = float(d["gen_ai.evaluation.score.value"])
             cells[day, "accuracy", d["gen_ai.evaluation.name"]].append((score, score >= passing))
-        runs[e.get("runid"), e.get("tenant")].append(e)
-    for run in runs.values():
-        day = min(e.time for e in run).date().isoformat()
+    for (name, _), run in runs.items():
+        began = min(e.time for e in run)
+        if name is None or (p.get("from") and began < when(p["from"])) or (p.get("to") and began >= when(p["to"])):
+            continue
+        day = began.date().isoformat()
         unpriced = any(e.cls == "output" and "audit.cost.amount" not in e.data for e in run)
         by = defaultdict(Decimal)
         for e in run:
             if "audit.cost.amount" in e.data:
-                by[e.data["audit.cost.currency"]] += Decimal(str(e.data["audit.cost.amount"]))
+                by[e.data.get("audit.cost.currency")] += Decimal(str(e.data["audit.cost.amount"]))
         for currency, cost in by.items():
             cells[day, "cost", currency].append((float(cost), not unpriced))
+        if unpriced and not by:
+            cells[day, "cost", None].append((None, False))
     out = []
-    for (day, sli, unit), cell in sorted(cells.items()):
+    for (day, sli, unit), cell in sorted(cells.items(), key=lambda kv: (kv[0][:2], kv[0][2] is not None, kv[0][2] or "")):
         if p.get("sli", sli) != sli:
             continue
         values = [v for v, _ in cell if v is not None]
@@ -210,7 +226,8 @@ def drift(name, ref, cur):
     n, m = sum(ref.values()), sum(cur.values())
     row = {"dimension": name, "ref_rows": n, "cur_rows": m, "categories": len(keys)}
     if not n or not m:
-        return {**row, "verdict": "no data"}
+        unknown = dict.fromkeys(["psi", "psi_verdict", "js", "chi2", "p", "method", "top_movers"])
+        return {**row, **unknown, "verdict": "no data"}
     r, c = [ref[k] / n for k in keys], [cur[k] / m for k in keys]
 
     def filled(shares):
@@ -246,15 +263,17 @@ def categorical_drift(p):
     if p.get("ref_to") and p.get("to"):
         high = max(when(p["ref_to"]), when(p["to"]))
         evs = [e for e in evs if e.time < high]
+    if not evs:
+        return []
     low, high = min(e.time for e in evs), max(e.time for e in evs)
     start = when(p["from"]) if p.get("from") else low + timedelta(microseconds=((high - low) // timedelta(microseconds=1)) // 2)
     ref_to = when(p["ref_to"]) if p.get("ref_to") else start
     in_ref = [e for e in evs if e.time < ref_to and (not p.get("ref_from") or e.time >= when(p["ref_from"]))]
     in_cur = [e for e in evs if e.time >= start and (not p.get("to") or e.time < when(p["to"]))]
     take = {
-        "tool": lambda e: e.data.get("gen_ai.tool.name") if e.cls == "tool_call" else None,
+        "tool": lambda e: e.data.get("gen_ai.tool.name") if e.cls == "tool_call" and e.data.get("audit.tool.phase") != "result" else None,
         "model": lambda e: e.data.get("gen_ai.response.model") if e.cls == "output" else None,
-        "finish_reason": lambda e: e.data["gen_ai.response.finish_reasons"][0] if e.cls == "output" else None,
+        "finish_reason": lambda e: e.data.get("gen_ai.response.finish_reasons", [None])[0] if e.cls == "output" else None,
         "status": lambda e: e.data.get("audit.status"),
         "class": lambda e: e.cls,
     }
@@ -262,38 +281,46 @@ def categorical_drift(p):
     for name in sorted(take):
         if p.get("dimension", name) == name:
             count = lambda evs: Counter(v for v in map(take[name], evs) if v is not None)
-            out.append(drift(name, count(in_ref), count(in_cur)))
+            ref, cur = count(in_ref), count(in_cur)
+            if ref or cur:
+                out.append(drift(name, ref, cur))
     return out
 
 
 def cost_rollup(p):
     dims = p.get("dimensions", "tenant,agent,model").split(",")
+    counted = ("audit.cost.amount", "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens")
     take = {"day": lambda e: e.time.date().isoformat(), "tenant": lambda e: e.get("tenant"), "environment": lambda e: e.get("environment"),
-            "agent": lambda e: e.get("agentid"), "agent_version": lambda e: e.get("agentversion"),
+            "agent": agent, "agent_version": lambda e: e.get("agentversion"),
             "model": lambda e: e.data.get("gen_ai.response.model") or e.data.get("gen_ai.request.model"), "class": lambda e: e.cls}
     cells = defaultdict(list)
     for e in events(p):
-        if e.cls == "output":
-            cells[tuple(f(e) if k in dims else None for k, f in take.items()) + (e.data.get("audit.cost.currency"),)].append(e.data)
+        if e.cls == "output" or any(k in e.data for k in counted):
+            cells[tuple(f(e) if k in dims else None for k, f in take.items()) + (e.data.get("audit.cost.currency"),)].append(e)
     out = []
-    for key, ds in sorted(cells.items(), key=lambda kv: tuple((v is not None, v or "") for v in kv[0])):
+    for key, cell in sorted(cells.items(), key=lambda kv: tuple((v is not None, v or "") for v in kv[0])):
+        ds = [e.data for e in cell]
         costs = [Decimal(str(d["audit.cost.amount"])) for d in ds if "audit.cost.amount" in d]
         total = lambda name: sum(d.get(name, 0) for d in ds)
         tokens, cached = total("gen_ai.usage.input_tokens"), total("gen_ai.usage.cache_read.input_tokens")
         out.append({**dict(zip(take, key)), "currency": key[-1], "cost": str(sum(costs).quantize(Decimal("1e-9"))) if costs else None, "priced": len(costs),
-                    "unpriced": len(ds) - len(costs), "input_tokens": tokens, "output_tokens": total("gen_ai.usage.output_tokens"),
-                    "cache_read_tokens": cached, "cache_pct": 100 * cached / tokens})
+                    "unpriced": sum(e.cls == "output" and "audit.cost.amount" not in e.data for e in cell), "input_tokens": tokens, "output_tokens": total("gen_ai.usage.output_tokens"),
+                    "cache_read_tokens": cached, "cache_pct": 100 * cached / tokens if tokens else None})
     return out
 
 
 CASES = {
-    "action_ledger": [{}, {"from": "2026-03-02", "to": "2026-03-04", "tenant": "acme"}, {"agent": "billing", "target": "ledger", "environment": "prod"}, {"principal": "u3"}],
+    "action_ledger": [{}, {"from": "2026-03-02", "to": "2026-03-04", "tenant": "acme"}, {"agent": "billing", "target": "ledger", "environment": "prod"}, {"principal": "u3"},
+                      {"agent": "clerk"}, {"agent": "clerk", "from": "2026-03-05"}, {"agent": "clerk", "to": "2026-03-05"}],
     "completeness": [{}, {"topic": "agent-events", "from": "2026-03-07T00:02:00Z", "to": "2026-03-07T00:09:00Z"}, {"topic": "none"}],
-    "run_timeline": [{"run": "r5"}, {"run": "r47"}, {"run": "r32", "summary_chars": "12"}, {"run": "r3", "from": "2026-03-04"}],
-    "sli_daily": [{}, {"sli": "latency", "latency_ms": "5000"}, {"sli": "accuracy", "pass_score": "0.75", "agent": "support", "from": "2026-03-03"}],
+    "run_timeline": [{"run": "r5"}, {"run": "r47"}, {"run": "r32", "summary_chars": "12"}, {"run": "r3", "from": "2026-03-04"}, {"run": "night"}, {"run": "none"}],
+    "sli_daily": [{}, {"sli": "latency", "latency_ms": "5000"}, {"sli": "accuracy", "pass_score": "0.75", "agent": "support", "from": "2026-03-03"},
+                  {"sli": "cost", "from": "2026-03-04", "to": "2026-03-05"}, {"sli": "cost", "from": "2026-03-03", "to": "2026-03-04"}],
     "categorical_drift": [{}, {"ref_from": "2026-03-01", "ref_to": "2026-03-03", "from": "2026-03-05", "to": "2026-03-07"},
-                          {"dimension": "tool", "tenant": "acme", "from": "2026-03-02"}, {"from": "2026-03-01", "dimension": "class"}],
-    "cost_rollup": [{}, {"dimensions": "day"}, {"dimensions": "environment,agent_version", "tenant": "globex"}],
+                          {"dimension": "tool", "tenant": "acme", "from": "2026-03-02"}, {"from": "2026-03-01", "dimension": "class"},
+                          {"from": "2026-04-01", "dimension": "tool"}, {"agent": "nobody"}],
+    "cost_rollup": [{}, {"dimensions": "day"}, {"dimensions": "environment,agent_version", "tenant": "globex"},
+                    {"dimensions": ""}, {"dimensions": "class,day", "from": "2026-03-02", "to": "2026-03-05"}],
 }
 
 

@@ -4,7 +4,9 @@
 Six days (2026-03-01 to 06), two producers, two tenants, three topic partitions. On purpose it holds: a tool mix
 that shifts on the fourth day, two currencies and outputs without a cost, a run without sequence numbers, text in
 several scripts, events sent again unchanged (retries), events sent again with other content (conflicts), dead
-letters, offsets that are missing, a record that is in the table twice, and one that is in both tables.
+letters, offsets that are missing, a record that is in the table twice, and one that is in both tables. At the end: a
+run over midnight, a tool call in two events, a class of its own, attributes that are missing, a cost without a
+currency, and a conflict whose copies lie days apart.
 """
 import json
 import sys
@@ -92,9 +94,35 @@ def records():
                 yield None, n % 3  # no event at all
 
 
+def odd():
+    """What the runs do not hold, at the end so that nothing before it moves."""
+    def event(id, cls, time, data, **more):
+        return dict({"specversion": "1.0", "source": "/agents/odd", "id": id, "type": f"agent.{cls}", "time": time, "data": data}, **more)
+
+    night = {"runid": "night", "sessionid": "s-night", "tenant": "acme", "environment": "prod", "agentid": "support", "agentversion": "2",
+             "authtype": "user", "authid": "u1"}
+    answer = {"gen_ai.response.model": "m-large-1", "gen_ai.response.finish_reasons": ["stop"], "audit.duration_ms": 1000, "audit.status": "ok",
+              "gen_ai.usage.input_tokens": 10, "gen_ai.usage.output_tokens": 5,
+              "gen_ai.output.messages": [{"role": "assistant", "parts": [{"type": "text", "content": "One moment."}]}]}
+    call = {"gen_ai.tool.name": "search", "gen_ai.tool.call.id": "c1"}
+    yield event("n-0", "output", "2026-03-03T23:59:59Z", dict(answer, **{"audit.cost.amount": 0.5, "audit.cost.currency": "USD"}), **night), 0
+    yield event("n-1", "tool_call", "2026-03-03T23:59:59.5Z", dict(call, **{"audit.tool.phase": "request", "audit.status": "ok", "gen_ai.tool.call.arguments": "{}"}), **night), 0
+    yield event("n-2", "tool_call", "2026-03-04T00:00:00Z", dict(call, **{"audit.tool.phase": "result", "audit.status": "error", "gen_ai.tool.call.result": "timeout"}), **night), 0
+    yield event("n-3", "output", "2026-03-04T00:00:01Z", answer, **night), 0
+    yield event("n-4", "tool_call", "2026-03-04T00:00:02.000001Z", {"gen_ai.tool.name": "lookup", "audit.tool.phase": None, "audit.cost.amount": "0.25",
+                "audit.cost.currency": "USD", "gen_ai.tool.call.arguments": "{}"}, **night), 0
+    yield event("h-0", "handoff", "2026-03-02T12:00:00Z", {}), 1
+    yield event("c-0", "output", "2026-03-02T12:00:00Z", {"audit.cost.amount": 1, "audit.status": "ok"}), 1
+    act = {"audit.action.name": "refund.create", "audit.action.target": "ledger", "audit.action.resource": "order/x", "audit.action.effect": "planned",
+           "audit.idempotency_key": "kx", "audit.status": "ok"}
+    # The copy that came first says the 5th, the one at the lower place the 2nd.
+    yield event("a-0", "action", "2026-03-05T09:00:00Z", act, tenant="acme", agentname="clerk"), 1
+    yield event("a-0", "action", "2026-03-02T09:00:00Z", act, tenant="acme", agentname="clerk"), 0
+
+
 def main():
     offsets, out = [100, 0, 0], sys.stdout
-    for i, (e, p) in enumerate(records()):
+    for i, (e, p) in enumerate([*records(), *odd()]):
         if p == 1 and offsets[p] in (50, 51, 120):
             offsets[p] += 1  # missing
         value = json.dumps(e, ensure_ascii=False) if e else ["not json", '{"specversion":"1.0"}', "\u0000"][i % 3]
