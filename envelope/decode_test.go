@@ -2,6 +2,7 @@ package envelope
 
 import (
 	"bufio"
+	"bytes"
 	"math"
 	"os"
 	"strings"
@@ -125,7 +126,7 @@ func TestDecodeDeadLetters(t *testing.T) {
 		{UnsupportedSpecVersion, "specversion", `{"specversion":"2.0"}`, nil}, // before what is missing
 		{UnknownFormat, "", `{"id":"1"}`, nil},
 		{UnknownFormat, "", "{}", nil},
-		{UnknownFormat, "", "\x00\x00\x00\x00\x07abc", nil},
+		{UnknownFormat, "", "\x00\x01\x02\x03\x04a", nil},
 		{UnknownFormat, "content-type", "{" + base + "}", []string{"Content-Type", "application/x-protobuf"}},
 		{UnknownFormat, "", "\x00\x00\x00\x00\x07abc", []string{"content-type", "application/x-protobuf"}},
 		{UnknownFormat, "content-type", "{}", []string{"content-type", "\xff\xfe"}},
@@ -217,6 +218,7 @@ func TestInvalidTexts(t *testing.T) {
 		want    string
 	}{
 		{"{" + base + ",\"x\":\"\xff\"}", nil, "not UTF-8 at byte 101"},
+		{"\uFFFD\xff", structured, "not UTF-8 at byte 3"},
 		{`{"a":1}}`, structured, "not JSON at byte 7: something stands after the value"},
 		{"\xef\xbb\xbf{}", structured, "not JSON at byte 0: a byte order mark"},
 		{`{"a":"\ud800"}`, structured, "not JSON at byte 6: a wrong escape or half a surrogate pair in a string"},
@@ -243,6 +245,14 @@ func TestInvalidTexts(t *testing.T) {
 	}
 	require.Equal(t, "36h0m0s", inDays(36*time.Hour))
 	require.Equal(t, "0s", inDays(0))
+}
+
+func TestExcerpt(t *testing.T) {
+	at := strings.Repeat("a", 48)
+	require.Equal(t, `"`+at+`"`, excerpt([]byte(at)))
+	require.Equal(t, `"`+at+`"...`, excerpt([]byte(at+"b")))
+	require.Equal(t, `"`+at[1:]+`"...`, excerpt([]byte(at[1:]+"é")))
+	require.Equal(t, `""...`, excerpt(bytes.Repeat([]byte{0x80}, 49)))
 }
 
 func requireInvalid(t *testing.T, err error, class ErrorClass, attr, value string) {
@@ -317,11 +327,13 @@ func TestDecodeData(t *testing.T) {
 func TestDecodeReuse(t *testing.T) {
 	d := NewDecoder(DefaultLimits)
 	for range 3 {
-		_, err := d.Decode(record("{" + base + `,"tenant":"x","data":{"gen_ai.tool.name":[]},"a":`))
+		_, err := d.Decode(record("{" + base + `,"tenant":"x","x":1,"data":{"gen_ai.tool.name":[]},"a":`))
 		require.Error(t, err)
 		events, err := d.Decode(record("{" + base + "}"))
 		require.NoError(t, err)
 		require.Len(t, events[0].Present(), 5)
+		require.Zero(t, events[0].Index)
+		require.Zero(t, events[0].Unknown)
 		require.Empty(t, events[0].Misfits)
 	}
 	_, err := d.Decode(&Record{Value: []byte("{" + base + "}"), Timestamp: -1})

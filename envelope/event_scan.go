@@ -107,7 +107,7 @@ func (s *eventScan) object(keys *keyTable, seen *keySet) bool {
 	var t token
 	for first := true; ; first = false {
 		more, ok := s.key(&t, first)
-		if !ok || !more {
+		if !more {
 			return ok
 		}
 		name := t.raw

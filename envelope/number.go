@@ -155,13 +155,10 @@ func parseInteger(b []byte) (int64, bool) {
 		}
 		n *= 10
 	}
-	switch {
-	case d.negative && n <= math.MaxInt64+1:
-		return -int64(n), true
-	case !d.negative && n <= math.MaxInt64:
-		return int64(n), true
+	if d.negative {
+		return -int64(n), true // n is at most 2^63 here
 	}
-	return 0, false
+	return int64(n), n <= math.MaxInt64
 }
 
 // smallInteger is the way of nearly every integer: up to 18 plain digits.
