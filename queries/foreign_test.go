@@ -30,18 +30,20 @@ func (l *lake) foreign(change func(*table.Transaction) error) {
 	require.NoError(l.t, err)
 }
 
+func renameAndAdd(tx *table.Transaction) error {
+	return tx.UpdateSchema(true, false).
+		RenameColumn([]string{"experiment"}, "trial").
+		AddColumn([]string{"risk"}, iceberg.PrimitiveTypes.Int64, "added by hand", false, nil).
+		UpdateColumn([]string{"kafka_partition"}, table.ColumnUpdate{FieldType: iceberg.Optional[iceberg.Type]{Valid: true, Val: iceberg.PrimitiveTypes.Int64}}).
+		DeleteColumn([]string{"variant"}).
+		MoveFirst([]string{"tenant"}).Commit()
+}
+
 func TestColumnsThatMovedAreReadRight(t *testing.T) {
 	l := newLake(t)
 	const noon = "2026-03-02T12:00:00Z"
 	before := l.commit(event(0, 1, "old", noon, `,"tenant":"acme","data":{"audit.experiment":"e1","audit.variant":"v1"}`))
-	l.foreign(func(tx *table.Transaction) error {
-		return tx.UpdateSchema(true, false).
-			RenameColumn([]string{"experiment"}, "trial").
-			AddColumn([]string{"risk"}, iceberg.PrimitiveTypes.Int64, "added by hand", false, nil).
-			UpdateColumn([]string{"kafka_partition"}, table.ColumnUpdate{FieldType: iceberg.Optional[iceberg.Type]{Valid: true, Val: iceberg.PrimitiveTypes.Int64}}).
-			DeleteColumn([]string{"variant"}).
-			MoveFirst([]string{"tenant"}).Commit()
-	})
+	l.foreign(renameAndAdd)
 	// The name of a column that went is taken by a new one.
 	l.foreign(func(tx *table.Transaction) error {
 		return tx.UpdateSchema(true, false).AddColumn([]string{"variant"}, iceberg.PrimitiveTypes.String, "", false, nil).Commit()

@@ -134,43 +134,6 @@ func TestTimeTravelTakesAllTablesAlong(t *testing.T) {
 	require.ErrorContains(t, err, "give one of them")
 }
 
-func TestTheSetupScriptMakesTheSameViews(t *testing.T) {
-	dir := t.TempDir()
-	planner := logPlans(t, dir)
-	s := openTest(t, planner, Options{})
-	script, err := s.SetupScript(context.Background())
-	require.NoError(t, err)
-	require.Contains(t, script, "iceberg_scan('/lake/agent_events/metadata/v1.metadata.json', snapshot_from_id = 42)")
-	// A DuckDB without the iceberg extension stands in: the scan reads the same files.
-	script = strings.NewReplacer("INSTALL iceberg;\n", "", "LOAD iceberg;\n", "").Replace(script)
-	scan := "CREATE MACRO iceberg_scan(location, snapshot_from_id := 0) AS TABLE SELECT * FROM read_parquet(" +
-		literal(filepath.Join(dir, "*.parquet")) + ", union_by_name=true, filename=true) WHERE (location LIKE '%agent_events%') = (filename LIKE '%events%')"
-	ctx := context.Background()
-	e, err := openEngine(ctx, 2, 1<<30, t.TempDir())
-	require.NoError(t, err)
-	defer func() { require.NoError(t, e.close()) }()
-	script = strings.Replace(script, "CREATE SCHEMA IF NOT EXISTS lake;", "", 1)
-	// Columns that no test file has: the real extension takes them from the table's schema.
-	require.NoError(t, e.exec(ctx, withAllColumns(t, planner, dir)...))
-	require.NoError(t, e.exec(ctx, scan, script))
-	for _, sql := range []string{"SELECT count(*) FROM agent_log", "SELECT count(*) FROM agent_events", "SELECT max(kafka_offset) FROM outputs", "SELECT count(*) FROM dead_letters"} {
-		var n string
-		require.NoError(t, e.conn.QueryRowContext(ctx, sql).Scan(&n))
-		require.Equal(t, one(t, s, sql), n, sql)
-	}
-}
-
-// withAllColumns adds an empty file with every column of both tables.
-func withAllColumns(t *testing.T, p *fakePlanner, dir string) []string {
-	var out []string
-	for table, name := range map[string]string{catalog.AgentEvents: "events none.parquet", catalog.DeadLetters: "dead none.parquet"} {
-		cols, err := columnsOf(p.plans[table])
-		require.NoError(t, err)
-		out = append(out, "COPY ("+planned{columns: cols}.scan(nil)+") TO "+literal(filepath.Join(dir, name))+" (FORMAT parquet)")
-	}
-	return out
-}
-
 func TestLocalPaths(t *testing.T) {
 	dir := t.TempDir()
 	raw := filepath.Join(dir, "a%20b.parquet")

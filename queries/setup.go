@@ -19,9 +19,12 @@ func (s *Session) SetupScript(ctx context.Context) (string, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "-- auditlake's tables and views in DuckDB, as of snapshot %d of %s.\n", tables[0].plan.SnapshotID, catalog.AgentEvents)
 	b.WriteString("-- Run it again to see what was committed since.\nINSTALL iceberg;\nLOAD iceberg;\n")
-	if s3 := s.opts.Storage.S3; strings.HasPrefix(tables[0].plan.MetadataLocation, "s3") {
+	if location := tables[0].plan.MetadataLocation; strings.HasPrefix(location, "s3://") {
+		s3 := s.opts.Storage.S3
 		b.WriteString("INSTALL httpfs;\nLOAD httpfs;\nINSTALL aws;\nLOAD aws;\n")
-		b.WriteString("CREATE OR REPLACE SECRET auditlake (TYPE s3, PROVIDER credential_chain")
+		// For the lake's bucket only: whoever runs this may have other secrets.
+		bucket, _, _ := strings.Cut(strings.TrimPrefix(location, "s3://"), "/")
+		fmt.Fprintf(&b, "CREATE OR REPLACE SECRET auditlake (TYPE s3, PROVIDER credential_chain, SCOPE %s", literal("s3://"+bucket))
 		if s3.Region != "" {
 			fmt.Fprintf(&b, ", REGION %s", literal(s3.Region))
 		}
@@ -37,13 +40,21 @@ func (s *Session) SetupScript(ctx context.Context) (string, error) {
 	for _, p := range tables {
 		fmt.Fprintf(&b, "CREATE OR REPLACE VIEW lake.%s AS %s;\n", p.rows, p.icebergScan())
 	}
-	events := tables[0]
-	once := "SELECT " + events.names("") + " FROM lake.event_rows QUALIFY row_number() OVER (PARTITION BY source, event_id " +
-		"ORDER BY kafka_topic, kafka_partition, kafka_offset, record_index) = 1"
-	for _, statement := range viewScript(tables, once) {
+	b.WriteString("CREATE OR REPLACE VIEW lake.repeated AS SELECT source, event_id FROM lake.event_rows GROUP BY source, event_id HAVING count(*) > 1;\n")
+	for _, statement := range viewScript(tables, eventsOnce(tables[0])) {
 		b.WriteString(statement + ";\n")
 	}
 	return b.String(), nil
+}
+
+// eventsOnce selects every event once without a place to keep what it found.
+// The window runs over repeated events only: over all of them it would hold
+// every payload.
+func eventsOnce(events planned) string {
+	from := "SELECT " + events.names("r.") + " FROM lake.event_rows r "
+	on := " JOIN lake.repeated d ON r.source = d.source AND r.event_id = d.event_id"
+	return from + "ANTI" + on + " UNION ALL (" + from + "SEMI" + on +
+		" QUALIFY row_number() OVER (PARTITION BY r.source, r.event_id ORDER BY r.kafka_topic, r.kafka_partition, r.kafka_offset, r.record_index) = 1)"
 }
 
 // icebergScan reads the table through DuckDB's iceberg extension, which prunes

@@ -28,8 +28,8 @@
 WITH nearby AS (
     SELECT *
     FROM agent_events
-    WHERE ($from IS NULL OR event_time >= $from - INTERVAL 1 DAY)
-        AND ($to IS NULL OR event_time < $to + INTERVAL 1 DAY)
+    WHERE ($from IS NULL OR event_time >= CAST($from AS TIMESTAMP WITH TIME ZONE) - INTERVAL 1 DAY)
+        AND ($to IS NULL OR event_time < CAST($to AS TIMESTAMP WITH TIME ZONE) + INTERVAL 1 DAY)
         AND ($agent IS NULL OR agent_id = $agent OR agent_name = $agent)
         AND ($environment IS NULL OR environment = $environment)
         AND ($tenant IS NULL OR tenant = $tenant)
