@@ -1,6 +1,7 @@
 package queries
 
 import (
+	"bytes"
 	"context"
 	"database/sql/driver"
 	"errors"
@@ -146,7 +147,7 @@ func TestTheGateLetsQuestionsThrough(t *testing.T) {
 	} {
 		require.NoError(t, run(s, sql), sql)
 	}
-	for _, sql := range []string{"", " ", ";", "-- nothing"} {
+	for _, sql := range []string{"", " ", ";", "-- nothing", "SELECT $1", "SELECT $name", "SELECT 1\x00"} {
 		var usage *UsageError
 		require.ErrorAs(t, run(s, sql), &usage, "%q", sql)
 	}
@@ -161,6 +162,7 @@ func TestSQLThatIsWrongSaysSoInOneLine(t *testing.T) {
 	require.Contains(t, err.Error(), `Did you mean "agent_events`)
 	require.NotContains(t, err.Error(), "\n")
 	require.Contains(t, wrong.Detail, "^")
+	require.ErrorContains(t, run(s, "SELECT $name, ?"), "Mixing named and positional parameters")
 	require.ErrorContains(t, run(s, "SELECT CAST('x' AS INTEGER) FROM range(1)"), "Could not convert string 'x'")
 }
 
@@ -254,14 +256,37 @@ func TestARunEndsWhenItsTimeIsUp(t *testing.T) {
 }
 
 func TestARunEndsWhenItIsInterrupted(t *testing.T) {
-	s := openTest(t, emptyPlans(t), Options{Timeout: time.Minute})
-	ctx, cancel := context.WithCancel(context.Background())
-	time.AfterFunc(300*time.Millisecond, cancel)
-	start := time.Now()
-	_, err := s.SQL(ctx, endless, Output{}, io.Discard)
-	require.ErrorIs(t, err, context.Canceled)
-	require.Less(t, time.Since(start), 10*time.Second)
+	s := openTest(t, emptyPlans(t), Options{Timeout: time.Minute, MemoryLimit: 64 << 20})
+	for _, c := range []struct {
+		form Format
+		sql  string
+	}{
+		{Table, endless}, {formatPlanAnalyzed, endless}, {Table, "SELECT sleep_ms(60000)"},
+		// half-way through its result, its spill files, its export
+		{CSV, "FROM range(1000000000)"}, {NDJSON, "FROM range(1000000000)"}, {Parquet, "SELECT i, random() AS r FROM range(1000000000) t(i) ORDER BY r"},
+	} {
+		ctx, cancel := context.WithCancel(context.Background())
+		time.AfterFunc(300*time.Millisecond, cancel)
+		start := time.Now()
+		var b bytes.Buffer
+		_, err := s.SQL(ctx, c.sql, Output{Format: c.form}, &b)
+		require.ErrorIs(t, err, context.Canceled, c.sql)
+		require.Less(t, time.Since(start), 10*time.Second, c.sql)
+		require.Zero(t, b.Len())
+		left, err := os.ReadDir(s.opts.TempDir)
+		require.NoError(t, err)
+		require.Empty(t, left, c.sql)
+	}
 	require.NoError(t, run(s, "SELECT 1"))
+}
+
+func TestARunRemovesWhatAKilledOneLeft(t *testing.T) {
+	s := openTest(t, emptyPlans(t), Options{})
+	killed := filepath.Join(s.opts.TempDir, runPrefix+"123")
+	require.NoError(t, os.MkdirAll(filepath.Join(killed, "spill"), 0o700))
+	require.NoError(t, os.Chtimes(killed, time.Now(), time.Now().Add(-2*leaveAlone)))
+	require.NoError(t, run(s, "SELECT 1"))
+	require.NoDirExists(t, killed)
 }
 
 func TestARunThatNeedsTooMuchMemorySaysSo(t *testing.T) {

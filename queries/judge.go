@@ -87,17 +87,17 @@ func (e *engine) parse(ctx context.Context, text string) (syntax, error) {
 	}
 	var doc struct {
 		Error      bool   `json:"error"`
-		ErrorType  string `json:"error_type"`
+		Message    string `json:"error_message"`
 		Statements []any  `json:"statements"`
 	}
 	if err := json.Unmarshal([]byte(tree), &doc); err != nil {
 		return syntax{}, fmt.Errorf("read DuckDB's syntax tree: %w", err)
 	}
 	switch {
-	case doc.Error && doc.ErrorType == "parser":
-		return syntax{text: tree, failed: true}, nil
-	case doc.Error:
+	case doc.Error && strings.HasPrefix(doc.Message, "Only SELECT"):
 		return syntax{}, errNotSelect
+	case doc.Error:
+		return syntax{text: tree, failed: true}, nil
 	}
 	s := syntax{text: tree, statements: len(doc.Statements)}
 	s.walk(doc.Statements)

@@ -68,9 +68,7 @@ type planned struct {
 func (s *Session) planAll(ctx context.Context, w window) ([]planned, error) {
 	out := make([]planned, 0, len(sources))
 	for _, src := range sources {
-		opts := s.pinned(src.table)
-		opts.From, opts.To = w.from, w.to
-		plan, err := s.planOne(ctx, src.table, opts)
+		plan, err := s.planOne(ctx, src.table, w)
 		if err != nil {
 			return nil, err
 		}
@@ -84,37 +82,45 @@ func (s *Session) planAll(ctx context.Context, w window) ([]planned, error) {
 	return out, nil
 }
 
-// planOne plans a table. One that had no snapshot yet at the time asked for was
-// empty then; only for agent_events is that a mistake of the question.
-func (s *Session) planOne(ctx context.Context, table string, opts catalog.PlanOptions) (*catalog.Plan, error) {
-	plan, err := s.opts.Planner.Plan(ctx, table, opts)
-	var mistake *catalog.ConfigError
-	if opts.AsOf.IsZero() || table == catalog.AgentEvents || !errors.As(err, &mistake) || errors.Is(err, catalog.ErrNotInitialized) {
-		return plan, err
+// planOne plans a table at the session's snapshot. A table that had none then
+// was empty; only where agent_events had none at the time that was asked for is
+// the question a mistake.
+func (s *Session) planOne(ctx context.Context, table string, w window) (*catalog.Plan, error) {
+	opts, empty := s.pinned(table)
+	if !empty {
+		opts.From, opts.To = w.from, w.to
+		plan, err := s.opts.Planner.Plan(ctx, table, opts)
+		var mistake *catalog.ConfigError
+		if opts.AsOf.IsZero() || table == catalog.AgentEvents || !errors.As(err, &mistake) || errors.Is(err, catalog.ErrNotInitialized) {
+			return plan, err
+		}
 	}
-	plan, err = s.opts.Planner.Plan(ctx, table, catalog.PlanOptions{})
+	plan, err := s.opts.Planner.Plan(ctx, table, catalog.PlanOptions{})
 	if err != nil {
 		return nil, err
 	}
-	empty := *plan
-	empty.SnapshotID, empty.SnapshotTime, empty.Files, empty.FilesTotal = 0, time.Time{}, nil, 0
-	return &empty, nil
+	none := *plan
+	none.SnapshotID, none.SnapshotTime, none.Files, none.FilesTotal = 0, time.Time{}, nil, 0
+	return &none, nil
 }
 
-// pinned gives the options that plan a table at the session's snapshot.
-func (s *Session) pinned(table string) catalog.PlanOptions {
+// pinned gives the options that plan a table at the session's snapshot; empty is
+// that the table had none when the session first looked.
+func (s *Session) pinned(table string) (opts catalog.PlanOptions, empty bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if id, ok := s.pins[table]; ok && id != 0 {
-		return catalog.PlanOptions{SnapshotID: id}
+	if id, ok := s.pins[table]; ok {
+		return catalog.PlanOptions{SnapshotID: id}, id == 0
 	}
 	switch {
 	case table == catalog.AgentEvents:
-		return catalog.PlanOptions{SnapshotID: s.opts.SnapshotID, AsOf: s.opts.AsOf}
+		opts = catalog.PlanOptions{SnapshotID: s.opts.SnapshotID, AsOf: s.opts.AsOf}
 	case s.opts.SnapshotID != 0:
-		return catalog.PlanOptions{AsOf: s.pinTime}
+		opts = catalog.PlanOptions{AsOf: s.pinTime}
+	default:
+		opts = catalog.PlanOptions{AsOf: s.opts.AsOf}
 	}
-	return catalog.PlanOptions{AsOf: s.opts.AsOf}
+	return opts, false
 }
 
 func (s *Session) pin(table string, plan *catalog.Plan) {

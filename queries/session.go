@@ -55,7 +55,7 @@ type Session struct {
 	cache *cache
 
 	mu      sync.Mutex
-	pins    map[string]int64 // snapshot id by table
+	pins    map[string]int64 // snapshot id by table, 0 for none
 	pinTime time.Time        // of agent_events' snapshot
 }
 
