@@ -213,7 +213,6 @@ func TestParametersAreReadStrictly(t *testing.T) {
 
 func TestTheWindowOfAQueryIsTheWidest(t *testing.T) {
 	planner := emptyPlans(t)
-	s := openTest(t, planner, Options{})
 	day := func(d int) time.Time { return time.Date(2026, 3, d, 0, 0, 0, 0, time.UTC) }
 	for _, c := range []struct {
 		query    string
@@ -228,7 +227,7 @@ func TestTheWindowOfAQueryIsTheWidest(t *testing.T) {
 		{"sli_daily", map[string]string{"from": "2026-03-05", "to": "2026-03-06"}, day(4), day(7)},
 		{"sli_daily", map[string]string{"to": "2026-03-06"}, time.Time{}, day(7)},
 	} {
-		_, err := s.Query(context.Background(), c.query, c.params, Output{}, &strings.Builder{})
+		_, err := openTest(t, planner, Options{}).Query(context.Background(), c.query, c.params, Output{}, &strings.Builder{})
 		require.NoError(t, err)
 		asked := planner.asked[len(planner.asked)-1]
 		require.Equal(t, c.from, asked.From)
