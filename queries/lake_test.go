@@ -172,12 +172,12 @@ func (r logRow) provenance(t *testing.T) *arrowconv.Provenance {
 	}
 }
 
-// logLake holds the test log, in three snapshots.
+// logLake holds the test log, in two snapshots.
 func logLake(t *testing.T) *lake {
 	l, rows := newLake(t), readLog(t)
-	for i := 0; i < len(rows); i += 300 {
-		l.commit(rows[i:min(i+300, len(rows))]...)
-	}
+	half := len(rows) / 2
+	l.commit(rows[:half]...)
+	l.commit(rows[half:]...)
 	return l
 }
 

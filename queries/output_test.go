@@ -78,6 +78,9 @@ func TestParquetKeepsTypesAndDigits(t *testing.T) {
 	var got string
 	require.NoError(t, e.conn.QueryRowContext(ctx, `SELECT string_agg(DISTINCT typeof("at") || ' ' || typeof("decimal") || ' ' || typeof(huge) || ' ' || typeof("list")) FROM `+literal(path)).Scan(&got))
 	require.Equal(t, "TIMESTAMP WITH TIME ZONE DECIMAL(18,9) DECIMAL(38,0) VARCHAR[]", got)
+	require.NoError(t, os.WriteFile(path, []byte(sqlText(t, s, "SELECT event_time, misfits FROM agent_events", Parquet)), 0o600))
+	require.NoError(t, e.conn.QueryRowContext(ctx, "SELECT string_agg(column_type, ' ') || (SELECT count(*) FROM "+literal(path)+") FROM (DESCRIBE FROM "+literal(path)+")").Scan(&got))
+	require.Equal(t, "TIMESTAMP WITH TIME ZONE VARCHAR[]0", got, "a result without rows has its columns")
 	_, err = s.SQL(ctx, "SELECT 170141183460469231731687303715884105727::HUGEINT * 1 AS h", Output{Format: Parquet}, io.Discard)
 	require.ErrorContains(t, err, "170141183460469231731687303715884105727", "what does not fit is refused, not rounded")
 }

@@ -34,11 +34,10 @@ func makeRunDir(parent string) (dir string, remove func() error, err error) {
 	if err != nil {
 		return "", nil, errors.Join(fmt.Errorf("make a folder for temporary files: %w", err), os.RemoveAll(dir))
 	}
-	remove = func() error { return errors.Join(os.RemoveAll(dir), lock.Close()) }
-	if err := takeLock(lock); err != nil {
-		return "", nil, errors.Join(fmt.Errorf("lock %s: %w", lock.Name(), err), remove())
-	}
-	return dir, remove, nil
+	// Where a file system has no locks, nobody can take this one either, and what
+	// killed runs left stays.
+	_ = takeLock(lock)
+	return dir, func() error { return errors.Join(lock.Close(), os.RemoveAll(dir)) }, nil
 }
 
 func lockFile(dir string) string { return filepath.Join(dir, "lock") }

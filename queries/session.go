@@ -216,11 +216,23 @@ func (s *Session) localPaths(ctx context.Context, tables []planned, sh *shape) (
 			if !local {
 				path = held[f.URI]
 			}
-			if _, err := os.Stat(path); err != nil {
+			if err := checkFile(path, f); err != nil {
 				return nil, nil, errors.Join(fmt.Errorf("data file of table %s: %w", p.table, err), release())
 			}
 			paths[p.table] = append(paths[p.table], path)
 		}
 	}
 	return paths, release, nil
+}
+
+// checkFile refuses a file that is not the one that was committed.
+func checkFile(path string, f catalog.PlannedFile) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if info.Size() != f.Size {
+		return fmt.Errorf("%s holds %d bytes, the table says %d: it was cut short or replaced, see `auditlake verify`", f.URI, info.Size(), f.Size)
+	}
+	return nil
 }

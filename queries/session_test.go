@@ -92,6 +92,8 @@ func TestARunNamesADataFileThatIsGone(t *testing.T) {
 	require.NoError(t, os.Remove(filepath.Join(dir, "events 200.parquet")))
 	require.ErrorContains(t, run(s, "SELECT 1 FROM agent_log"), "events 200.parquet")
 	require.NoError(t, run(s, "SELECT 1 FROM dead_letters"), "a table that is not read needs no files")
+	require.NoError(t, os.Truncate(filepath.Join(dir, "dead's.parquet"), 100))
+	require.ErrorContains(t, run(s, "SELECT 1 FROM dead_letters"), "dead's.parquet holds 100 bytes, the table says")
 }
 
 // timedPlanner has a snapshot of each table at a time.
