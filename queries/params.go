@@ -165,11 +165,16 @@ func (v paramValues) widest(names []string, wider func(a, b time.Time) bool) (ou
 	return out
 }
 
-// didYouMean names the candidate that a misspelled word is nearest to, if any is near.
+// didYouMean names the candidate that a word is the beginning of or, misspelled,
+// nearest to, if any is near.
 func didYouMean(word string, candidates []string) string {
 	best, least := "", len(word)/3+2
 	for _, c := range candidates {
-		if d := editDistance(word, c); d < least {
+		d := editDistance(word, c)
+		if len(word) > 2 && strings.HasPrefix(c, word) {
+			d = min(d, 1)
+		}
+		if d < least {
 			best, least = c, d
 		}
 	}

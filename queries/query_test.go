@@ -179,6 +179,8 @@ func TestParametersAreReadStrictly(t *testing.T) {
 		{ledger, map[string]string{"from": "2026-02-30"}, `is not a time`},
 		{ledger, map[string]string{"from": "2026-03-02", "to": "2026-03-01"}, `is not before`},
 		{sli, map[string]string{"sli": "latencies"}, `did you mean latency?`},
+		{sli, map[string]string{"lat": "1"}, `did you mean latency_ms?`},
+		{sli, map[string]string{"x": "1"}, `has no parameter "x": it takes from, to`},
 		{sli, map[string]string{"latency_ms": "fast"}, `"fast" is not a number`},
 		{sli, map[string]string{"latency_ms": "NaN"}, `is not a number`},
 		{cost, map[string]string{"dimensions": "agent,model_"}, `did you mean model?`},
