@@ -106,7 +106,7 @@ def odd():
               "gen_ai.output.messages": [{"role": "assistant", "parts": [{"type": "text", "content": "One moment."}]}]}
     call = {"gen_ai.tool.name": "search", "gen_ai.tool.call.id": "c1"}
     yield event("n-0", "output", "2026-03-03T23:59:59Z", dict(answer, **{"audit.cost.amount": 0.5, "audit.cost.currency": "USD"}), **night), 0
-    yield event("n-1", "tool_call", "2026-03-03T23:59:59.5Z", dict(call, **{"audit.tool.phase": "request", "audit.status": "ok", "gen_ai.tool.call.arguments": "{}"}), **night), 0
+    yield event("n-1", "tool_call", "2026-03-03T23:59:59.500Z", dict(call, **{"audit.tool.phase": "request", "audit.status": "ok", "gen_ai.tool.call.arguments": "{}"}), **night), 0
     yield event("n-2", "tool_call", "2026-03-04T00:00:00Z", dict(call, **{"audit.tool.phase": "result", "audit.status": "error", "gen_ai.tool.call.result": "timeout"}), **night), 0
     yield event("n-3", "output", "2026-03-04T00:00:01Z", answer, **night), 0
     yield event("n-4", "tool_call", "2026-03-04T00:00:02.000001Z", {"gen_ai.tool.name": "lookup", "audit.tool.phase": None, "audit.cost.amount": "0.25",
