@@ -63,7 +63,7 @@ func TestTheGateRefusesWhatIsNoQuestion(t *testing.T) {
 		// What tells about this machine.
 		"FROM duckdb_settings()", "FROM pg_catalog.pg_settings", "FROM duckdb_secrets()", "FROM duckdb_secrets(redact=false)", "FROM which_secret('s3://b/k', 's3')",
 		"FROM duckdb_extensions()", "FROM duckdb_logs()", "FROM duckdb_temporary_files()", "FROM duckdb_external_file_cache()", "SELECT current_setting('allowed_paths')",
-		"SELECT getenv('HOME')", "SELECT write_log('x')", "FROM read_duckdb('x')", "FROM parquet_schema(" + literal(file) + ")", "FROM parquet_file_metadata(" + literal(file) + ")",
+		"SELECT getenv('HOME')", "SELECT write_log('x')", "SELECT json_serialize_plan('FROM read_text(''/etc/hostname'')')", "FROM read_duckdb('x')", "FROM parquet_schema(" + literal(file) + ")", "FROM parquet_file_metadata(" + literal(file) + ")",
 		"FROM parquet_kv_metadata(" + literal(file) + ")", "FROM parquet_bloom_probe(" + literal(file) + ", 'event_id', 'x')", "FROM read_json('x')", "FROM read_ndjson_objects('x')",
 	} {
 		err := run(s, sql)

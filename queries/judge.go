@@ -16,8 +16,8 @@ var errNotSelect = &GateError{"only one SELECT (also WITH, FROM, DESCRIBE, SUMMA
 var errUnparsed = errors.New("the SQL cannot be parsed")
 
 // judge looks at a text as DuckDB parses it, before anything of it is bound:
-// binding some functions already does what they do. It returns the statement
-// without the semicolon that ends it.
+// binding read_csv already reads a file, and binding query() what its text says.
+// It returns the statement without the semicolon that ends it.
 func (e *engine) judge(ctx context.Context, text string) (string, error) {
 	if strings.ContainsRune(text, 0) {
 		return "", usagef("the SQL holds a NUL byte: is it a text file?")
@@ -143,5 +143,6 @@ var harmlessFunctions = []string{
 
 // refusedFunctions may stand nowhere. What query and query_table read is a text
 // that may come out differently in the probe and in the engine, so the probe
-// could not answer for it; the others tell about this machine or write.
-var refusedFunctions = []string{"query", "query_table", "current_setting", "getenv", "write_log"}
+// could not answer for it; json_serialize_plan binds a text too; the others tell
+// about this machine or write.
+var refusedFunctions = []string{"query", "query_table", "json_serialize_plan", "current_setting", "getenv", "write_log"}
