@@ -12,6 +12,7 @@ package main
 import (
 	"flag"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -147,10 +148,8 @@ func runSink(o options, broker string, round int) (result, error) {
 	if err := os.MkdirAll(lake, 0o755); err != nil {
 		return result{}, err
 	}
-	config := filepath.Join(lake, "auditlake.yaml")
-	text := fmt.Sprintf("kafka: {brokers: [%q], topics: [bench], group: bench-%d}\ncatalog: {type: sqlite, uri: catalog.db}\nwarehouse: warehouse\nsink: {compression_level: %d}\n",
-		broker, round, o.level)
-	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
+	config, err := o.writeConfig(lake, broker, fmt.Sprintf("bench-%d", round))
+	if err != nil {
 		return result{}, err
 	}
 	if err := quiet(exec.Command(o.binary, "-c", config, "init")); err != nil {
@@ -180,7 +179,6 @@ func runSink(o options, broker string, round int) (result, error) {
 func startBroker(o options, events string) (addr string, stop func(), err error) {
 	addr = "127.0.0.1:19392"
 	cmd := exec.Command(o.binary, "dev-broker", "--dir", filepath.Join(o.dir, "broker"), "--port", "19392", "--topic", fmt.Sprintf("bench:%d", o.partitions))
-	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		return "", nil, err
 	}
@@ -188,14 +186,39 @@ func startBroker(o options, events string) (addr string, stop func(), err error)
 		_ = cmd.Process.Kill() // it holds nothing of value
 		_ = cmd.Wait()
 	}
+	config, err := o.writeConfig(o.dir, addr, "fill")
+	if err == nil {
+		err = await(addr)
+	}
+	if err == nil {
+		err = quiet(exec.Command(o.binary, "-c", config, "produce", events))
+	}
+	if err != nil {
+		stop()
+		return "", nil, fmt.Errorf("fill the broker: %w", err)
+	}
+	return addr, stop, nil
+}
+
+// await waits until somebody listens.
+func await(addr string) error {
+	var err error
 	for range 100 {
-		if err = quiet(exec.Command(o.binary, "produce", "--brokers", addr, "--topic", "bench", events)); err == nil {
-			return addr, stop, nil
+		var conn net.Conn
+		if conn, err = net.Dial("tcp", addr); err == nil {
+			return conn.Close()
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	stop()
-	return "", nil, fmt.Errorf("fill the broker: %w", err)
+	return err
+}
+
+// writeConfig writes the configuration of a lake in dir.
+func (o options) writeConfig(dir, broker, group string) (path string, err error) {
+	path = filepath.Join(dir, "auditlake.yaml")
+	text := fmt.Sprintf("kafka: {brokers: [%q], topics: [bench], group: %s}\ncatalog: {type: sqlite, uri: catalog.db}\nwarehouse: warehouse\nsink: {compression_level: %d}\n",
+		broker, group, o.level)
+	return path, os.WriteFile(path, []byte(text), 0o644)
 }
 
 // measure runs a child to its end and reads what the kernel counted.

@@ -45,6 +45,7 @@ func (s *Sink) connect(ctx context.Context) error {
 		// Never jump on its own: an offset that is out of range is a loss to report.
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.FetchMaxBytes(fetchMaxBytes), kgo.FetchMaxPartitionBytes(fetchMaxPartitionBytes),
+		kgo.MaxConcurrentFetches(maxConcurrentFetches), kgo.FetchMaxWait(time.Second),
 		kgo.AdjustFetchOffsetsFn(s.assigned),
 		kgo.OnPartitionsRevoked(s.revoked),
 		kgo.OnPartitionsLost(s.lost),
@@ -64,11 +65,13 @@ func (s *Sink) connect(ctx context.Context) error {
 	return nil
 }
 
-// Bounds on what the client buffers ahead of the sink, per broker, as it comes
-// over the wire.
+// Bounds on what the client buffers ahead of the sink: the fetches under way, and
+// the bytes of each as they come over the wire. Decompressed they are about five
+// times as large.
 const (
-	fetchMaxBytes          = 8 << 20
-	fetchMaxPartitionBytes = 2 << 20
+	maxConcurrentFetches   = 8
+	fetchMaxBytes          = 4 << 20
+	fetchMaxPartitionBytes = 1 << 20
 )
 
 // readCluster reads the cluster id and the topics' ids, and refuses clusters

@@ -71,7 +71,7 @@ func (f *letterFilter) scan(now time.Time) (scan, error) {
 
 // where is the filter in SQL.
 func (f *letterFilter) where() string {
-	terms := []string{"true"}
+	var terms []string
 	if f.class != "" {
 		terms = append(terms, "error_class = "+sqlText(f.class))
 	}
@@ -80,6 +80,9 @@ func (f *letterFilter) where() string {
 	}
 	if f.partition >= 0 {
 		terms = append(terms, fmt.Sprintf("kafka_partition = %d", f.partition))
+	}
+	if len(terms) == 0 {
+		return "true"
 	}
 	return strings.Join(terms, " AND ")
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/user"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -189,13 +190,15 @@ func (r *replay) log(ctx context.Context, cat *catalog.Catalog) error {
 	if err != nil {
 		return err
 	}
-	target := r.toTopic
-	if target == "" {
-		target = "own topic"
+	var topics []string
+	for _, l := range r.sent {
+		if topic, _, _ := strings.Cut(l.To, "/"); !slices.Contains(topics, topic) {
+			topics = append(topics, topic)
+		}
 	}
 	return cat.LogMaintenance(ctx, catalog.MaintenanceEntry{
 		RunID: uuid.NewString(), Job: "dead_letter_replay", Started: r.started, Finished: time.Now(), Actor: actor(),
-		Target: target, Detail: string(detail), Rows: int64(len(r.sent)),
+		Target: strings.Join(topics, ", "), Detail: string(detail), Rows: int64(len(r.sent)),
 	}, readVersions().Version)
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"time"
@@ -66,6 +67,10 @@ that is no valid event stops it with the line's number; --raw sends such lines t
 		}
 		opts.RebaseTo, opts.Raw, opts.Validate = target, raw, validator(cfg)
 		sum, err := a.produceFiles(cmd.Context(), opts, args)
+		var line *feed.LineError
+		if errors.As(err, &line) && line.Refused && !raw {
+			err = fmt.Errorf("%w: mend the line, or give --raw to send such lines too", err)
+		}
 		if err == nil {
 			err = a.saySent(sum, opts.Topic, form)
 		}

@@ -71,7 +71,11 @@ func newCannedQuery(a *app, q queries.Query) *cobra.Command {
 		id    int64
 	)
 	for _, p := range q.Params {
-		f.String(p.Name, p.Default, fmt.Sprintf("`%s`: %s", strings.ToUpper(p.Type), p.Doc))
+		doc := p.Doc
+		if p.Required {
+			doc += " (required)"
+		}
+		f.Var(&paramValue{p.Default, p.Type}, p.Name, doc)
 		if len(p.Choices) > 0 {
 			complete(cmd, p.Name, p.Choices...)
 		}
@@ -99,6 +103,13 @@ func newCannedQuery(a *app, q queries.Query) *cobra.Command {
 	}
 	return cmd
 }
+
+// paramValue is the flag of a query's parameter; the query itself judges its text.
+type paramValue struct{ text, kind string }
+
+func (v *paramValue) String() string     { return v.text }
+func (v *paramValue) Set(s string) error { v.text = s; return nil }
+func (v *paramValue) Type() string       { return v.kind }
 
 // queryParams are the parameters that the user gave, by flag or by --param.
 func queryParams(f *pflag.FlagSet, q queries.Query, pairs []string) (map[string]string, error) {

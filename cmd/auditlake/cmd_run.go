@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -81,14 +82,25 @@ func (a *app) runSink(ctx context.Context, cfg *config.Config, cat *catalog.Cata
 		return sink.Stats{}, err
 	}
 	workers := int(cfg.Sink.Workers)
-	settings.UntilCaughtUp, settings.Log = untilCaughtUp, a.logger()
+	settings.UntilCaughtUp, settings.Log, settings.OnStep = untilCaughtUp, a.logger(), a.killHook()
 	settings.Memory /= int64(workers)
+	defer a.boundHeap(cfg.Sink.Memory.Bytes())()
 	all := newTotals(workers)
+	watch := newMonitor(all.sum)
+	settings.OnFlush = watch.flushed
+	if cfg.Metrics.Listen != "" {
+		stop, err := watch.serve(ctx, cfg.Metrics.Listen)
+		if err != nil {
+			return sink.Stats{}, err
+		}
+		defer stop()
+	}
 	var bar *ui.Progress
 	defer func() { bar.Done() }()
 	group, ctx := errgroup.WithContext(ctx)
 	for i := range workers {
 		settings.OnProgress = func(s sink.Stats) {
+			watch.alive()
 			all.set(i, s, func(sum sink.Stats) {
 				if untilCaughtUp {
 					if bar == nil {
@@ -110,6 +122,18 @@ func (a *app) runSink(ctx context.Context, cfg *config.Config, cat *catalog.Cata
 	}
 	err = group.Wait()
 	return all.sum(), err
+}
+
+// boundHeap keeps garbage in proportion to the memory budget of a sink: collecting
+// it at twice the live heap, as the runtime does, would take twice the budget. What
+// is beside the budget, fetched records above all, has 5/8 of it as room.
+// GOMEMLIMIT wins.
+func (a *app) boundHeap(budget int64) (restore func()) {
+	if _, set := a.getenv("GOMEMLIMIT"); set {
+		return func() {}
+	}
+	before := debug.SetMemoryLimit(budget + budget*5/8)
+	return func() { debug.SetMemoryLimit(before) }
 }
 
 func sinkConfig(cfg *config.Config) (sink.Config, error) {
@@ -159,7 +183,7 @@ func (t *totals) sum() sink.Stats {
 }
 
 func (t *totals) add() sink.Stats {
-	sum := sink.Stats{DeadLetters: map[string]int64{}}
+	sum := sink.Stats{DeadLetters: map[string]int64{}, ByClass: map[string]int64{}}
 	for _, s := range t.per {
 		sum.Records += s.Records
 		sum.Bytes += s.Bytes
@@ -174,10 +198,16 @@ func (t *totals) add() sink.Stats {
 		sum.FileBytes += s.FileBytes
 		sum.Fenced += s.Fenced
 		sum.CommitRetries += s.CommitRetries
+		sum.Pending += s.Pending
+		sum.Buffered += s.Buffered
+		sum.Owned = append(sum.Owned, s.Owned...)
 		sum.CaughtUp += s.CaughtUp
 		sum.CaughtUpGoal = max(sum.CaughtUpGoal, s.CaughtUpGoal) // all of them, for each
 		for class, n := range s.DeadLetters {
 			sum.DeadLetters[class] += n
+		}
+		for class, n := range s.ByClass {
+			sum.ByClass[class] += n
 		}
 		if s.LastCommit.After(sum.LastCommit) {
 			sum.LastCommit = s.LastCommit

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"cmp"
+	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -55,7 +58,13 @@ func (a *app) listSchemas(form string) error {
 		rows = append(rows, []string{def.Name, "table", def.Doc + by})
 	}
 	for _, name := range envelope.SchemaNames() {
-		rows = append(rows, []string{name, "JSON Schema", "event schema " + name})
+		var says struct{ Title, Description string }
+		if text, ok := envelope.Schema(name); ok {
+			if err := json.Unmarshal(text, &says); err != nil {
+				return fmt.Errorf("JSON Schema %s: %w", name, err)
+			}
+		}
+		rows = append(rows, []string{name, "JSON Schema", cmp.Or(says.Description, says.Title)})
 	}
 	return writeRows(a.stdout, form, []string{"name", "kind", "meaning"}, rows)
 }
@@ -71,16 +80,12 @@ func (a *app) printSchema(name, form string) error {
 			if f.Required {
 				null = "not null"
 			}
-			rows = append(rows, []string{f.Name, f.Type.Type(), null, f.Doc})
+			rows = append(rows, []string{f.Name, f.Type.String(), null, f.Doc})
 		}
 		return writeRows(a.stdout, form, []string{"column", "type", "", "meaning"}, rows)
 	}
-	if slices.Contains(envelope.SchemaNames(), name) {
-		text, err := envelope.Schema(name)
-		if err != nil {
-			return err
-		}
-		_, err = a.stdout.Write(text)
+	if text, ok := envelope.Schema(name); ok {
+		_, err := a.stdout.Write(text)
 		return err
 	}
 	hint := "`auditlake schema` lists them"

@@ -51,6 +51,10 @@ It needs no broker.`,
 	return cmd
 }
 
+// maxProblems bounds what people are shown: a lost file is a problem for every
+// gap it leaves.
+const maxProblems = 20
+
 func (a *app) sayReport(r *catalog.Report) error {
 	var rows [][]string
 	for _, t := range r.Tables {
@@ -80,7 +84,13 @@ func (a *app) sayReport(r *catalog.Report) error {
 			return err
 		}
 	}
-	for _, p := range r.Problems {
+	for i, p := range r.Problems {
+		if i == maxProblems {
+			if err := a.say("... and %s more: --json lists all", ui.Count(int64(len(r.Problems)-i))); err != nil {
+				return err
+			}
+			break
+		}
 		if err := a.say("WRONG: %s: %s", p.Kind, p.Text); err != nil {
 			return err
 		}

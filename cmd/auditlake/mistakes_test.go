@@ -85,6 +85,13 @@ func writeFile(t *testing.T, dir, name, text string) string {
 	return path
 }
 
+func readFile(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	return string(text)
+}
+
 func TestErrorsForMachines(t *testing.T) {
 	r := call(t, "status", "--log-format", "json", "-c", "none.yaml")
 	require.Equal(t, exitUsage, r.code)

@@ -50,8 +50,8 @@ Start here, without a Kafka of your own:   auditlake quickstart
 	root.SetErr(a.stderr)
 	f := root.PersistentFlags()
 	f.StringVarP(&a.configPath, "config", "c", "", "configuration `FILE` (else $AUDITLAKE_CONFIG, else ./auditlake.yaml)")
-	f.StringVar(&a.logLevel, "log-level", "", "`LEVEL`: debug, info, warn or error (else log.level of the configuration)")
-	f.StringVar(&a.logFormat, "log-format", "", "`FORM`: text or json (else log.format of the configuration)")
+	f.StringVar(&a.logLevel, "log-level", "", "least `LEVEL` logged: debug, info, warn or error (else log.level of the configuration)")
+	f.StringVar(&a.logFormat, "log-format", "", "`FORM` of log lines: text or json (else log.format of the configuration)")
 	f.BoolVar(&a.detailedExit, "detailed-exit-code", false, "end with 10, not 0, where there was nothing to do")
 	complete(root, "log-level", "debug", "info", "warn", "error")
 	complete(root, "log-format", "text", "json")
@@ -81,7 +81,7 @@ func (a *app) addCommands(root *cobra.Command) {
 			root.AddCommand(c)
 		}
 	}
-	add(groupTry, newDevBroker(a), newProduce(a))
+	add(groupTry, newQuickstart(a), newDevBroker(a), newProduce(a), newGen(a))
 	add(groupLake, newInit(a), newRun(a), newStatus(a), newVerify(a), newMigrate(a), newDeadLetters(a))
 	add(groupAsk, newSQL(a), newQuery(a))
 	add("", newSchema(a), newVersion(a))

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+// scrape is the body of an answer of 200, else nil.
+func scrape(address, path string) []byte {
+	response, err := http.Get("http://" + address + path)
+	if err != nil {
+		return nil
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		return nil
+	}
+	return body
+}
+
+// holdCatalog takes SQLite's write lock until release is called.
+func holdCatalog(t *testing.T, l *lab) (release func()) {
+	t.Helper()
+	db, err := sql.Open("sqlite", filepath.Join(l.dir, "catalog.db"))
+	require.NoError(t, err)
+	conn, err := db.Conn(context.Background())
+	require.NoError(t, err)
+	_, err = conn.ExecContext(context.Background(), "BEGIN IMMEDIATE")
+	require.NoError(t, err)
+	return func() {
+		_, err := conn.ExecContext(context.Background(), "ROLLBACK")
+		require.NoError(t, err)
+		require.NoError(t, conn.Close())
+		require.NoError(t, db.Close())
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	address := freeAddress(t)
+	l := newLab(t, "metrics: {listen: \""+address+"\"}", "sink: {target_lag: 100ms}")
+	for i := range 30 {
+		l.send(recordOf(i%3, prompt(i)))
+	}
+	l.send(recordOf(0, []byte("no event")))
+	ctx, stop := context.WithCancelCause(context.Background())
+	ended := make(chan result, 1)
+	go func() { ended <- callWith(t, ctx, "", "-c", l.config, "--log-level", "error", "run") }()
+	want := []string{
+		`auditlake_committed_rows_total{class="prompt"} 30`, `auditlake_dead_letters_total{class="not_json"} 1`,
+		`auditlake_records_total 31`, `auditlake_pending_rows 0`, `auditlake_fenced_batches_total 0`,
+		`auditlake_lag_records{partition="0",topic="agent-events"} 0`, `auditlake_committed_offset{partition="0",topic="agent-events"} 11`,
+		`auditlake_high_watermark{partition="2",topic="agent-events"} 10`, `auditlake_watermark_timestamp_seconds{partition="1",topic="agent-events"}`,
+		`auditlake_flush_duration_seconds_count{outcome="landed"}`, `auditlake_data_file_bytes_count`, `auditlake_last_snapshot_commit_timestamp_seconds 1.`,
+	}
+	missing := ""
+	ok := func() bool {
+		text := string(scrape(address, "/metrics"))
+		for _, line := range want {
+			if !strings.Contains(text, line) {
+				missing = fmt.Sprintf("%s\nis not in\n%s", line, text)
+				return false
+			}
+		}
+		return true
+	}
+	if !eventually(ok, 20*time.Second) {
+		t.Fatal(missing)
+	}
+	require.Equal(t, "ok\n", string(scrape(address, "/healthz")))
+	require.Equal(t, "ok\n", string(scrape(address, "/readyz")))
+
+	second := l.call("run", "--until-caught-up") // the address is taken
+	require.Equal(t, exitUsage, second.code)
+	require.Contains(t, second.stderr, "metrics.listen: ")
+	stop(interrupted{syscall.SIGTERM})
+	require.Equal(t, exitDone, (<-ended).code)
+}
+
+func eventually(ok func() bool, within time.Duration) bool {
+	for end := time.Now().Add(within); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		if ok() {
+			return true
+		}
+	}
+	return ok()
+}
+
+func TestHealthz(t *testing.T) {
+	address := freeAddress(t)
+	m := newMonitor(newTotals(1).sum)
+	stop, err := m.serve(context.Background(), address)
+	require.NoError(t, err)
+	defer stop()
+	require.NotNil(t, scrape(address, "/healthz"), "it has only begun")
+	require.Nil(t, scrape(address, "/readyz"))
+	m.alive()
+	require.NotNil(t, scrape(address, "/readyz"))
+	m.lastSeen.Store(time.Now().Add(-2 * stuckAfter).UnixNano())
+	require.Nil(t, scrape(address, "/healthz"), "stuck")
+}
