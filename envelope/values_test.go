@@ -175,3 +175,27 @@ func TestDecodeValues(t *testing.T) {
 		require.Equal(t, !isAbsent, ev.Has(tc.col), value)
 	}
 }
+
+// Escapes at every boundary, alone and in pairs, cut off at every length.
+func TestDecodeEscapes(t *testing.T) {
+	d := NewDecoder(DefaultLimits)
+	halves := []string{"0000", "001f", "0020", "007f", "0080", "07ff", "0800", "d7ff", "d800", "DBFF", "dc00", "DFFF", "e000", "fffd", "ffff",
+		"0g00", "00/0", "0:00", "00`0", "000@", "G000", "00a", ""}
+	for _, first := range halves {
+		for _, second := range halves {
+			text := `\u` + first + `\u` + second
+			whole := "{" + base + `,"tenant":"`
+			bothReadings(t, d, []byte(whole+text+`"}`))
+			bothReadings(t, d, []byte(whole+text[:len(text)/2]+`"}`))
+			bothReadings(t, d, []byte(whole+text+`","`+text+`":1}`))
+			for cut := range len(text) {
+				bothReadings(t, d, []byte(whole+text[:cut]))
+			}
+		}
+	}
+	for c := range 128 {
+		bothReadings(t, d, []byte("{"+base+`,"tenant":"`+string([]byte{'\\', byte(c)})+`"}`))
+		bothReadings(t, d, []byte("{"+base+`,"tenant":"`+string([]byte{byte(c)})+`"}`))
+		bothReadings(t, d, []byte("{"+base+`,"tenant":`+string([]byte{byte(c)})+`}`))
+	}
+}
