@@ -3,6 +3,7 @@ package envelope
 import (
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 )
@@ -94,4 +95,18 @@ func TestDecodeCarriers(t *testing.T) {
 		require.NoError(t, err, tc.contentType)
 		require.Equal(t, tc.id, string(events[0].Value(ColEventID).Text), tc.contentType)
 	}
+}
+
+// Every character that JSON escapes comes back from the payload as it was.
+func TestDecodeBinaryEscapes(t *testing.T) {
+	var every []byte
+	for c := range 256 {
+		every = utf8.AppendRune(every, rune(c))
+	}
+	r := record(`{"a":1}`, "ce_specversion", "1.0", "ce_id", "1", "ce_source", "/a", "ce_type", "agent.prompt", "ce_time", "2026-01-31T12:00:00Z",
+		"ce_tenant", string(every), "ce_x"+string(every), "y")
+	events, err := NewDecoder(DefaultLimits).Decode(r)
+	require.NoError(t, err)
+	require.Equal(t, string(every), string(events[0].Value(ColTenant).Text))
+	requireBinaryPayload(t, r, events[0].Payload)
 }
