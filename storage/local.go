@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	iceio "github.com/apache/iceberg-go/io"
-	"github.com/google/uuid"
 )
 
 // tempPrefix starts the names of files that are being written. The leading dot
@@ -19,31 +18,36 @@ import (
 const tempPrefix = ".auditlake-tmp-"
 
 // local is the FileIO of local disk.
-type local struct{}
+type local struct {
+	flush func(*os.File) error // fsync; tests watch when it runs and let it fail
+}
 
 var _ FileIO = local{}
 
+func newLocal() local { return local{flush: (*os.File).Sync} }
+
 // localPath takes the path out of a location, as it stands.
 func localPath(location string) (string, error) {
+	path := location
 	switch scheme := schemeOf(location); scheme {
 	case "":
-		return location, nil
 	case "file":
+		path = location[len("file:"):]
+		if rest, ok := strings.CutPrefix(path, "//"); ok {
+			path = strings.TrimPrefix(rest, "localhost")
+			if !strings.HasPrefix(path, "/") {
+				return "", fmt.Errorf("%q names another host: write file:///folder, with three slashes", location)
+			}
+		}
 	default:
 		return "", unsupported(location, scheme)
 	}
-	rest := location[len("file:"):]
-	if !strings.HasPrefix(rest, "//") {
-		return rest, nil
+	// What a relative path names changes with the working folder, and so does
+	// whose entries have to be flushed.
+	if !filepath.IsAbs(path) {
+		return "", fmt.Errorf("%q is not absolute: write /folder, file:///folder or s3://bucket/prefix", location)
 	}
-	rest = strings.TrimPrefix(rest[len("//"):], "localhost/")
-	if len(rest) < len(location)-len("file://") {
-		return "/" + rest, nil
-	}
-	if !strings.HasPrefix(rest, "/") {
-		return "", fmt.Errorf("%q names another host: write file:///folder, with three slashes", location)
-	}
-	return rest, nil
+	return path, nil
 }
 
 func (local) Open(name string) (iceio.File, error) {
@@ -53,7 +57,7 @@ func (local) Open(name string) (iceio.File, error) {
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err // not f: a nil *os.File in an interface is not nil
+		return nil, advise(err) // not f: a nil *os.File in an interface is not nil
 	}
 	return f, nil
 }
@@ -63,7 +67,8 @@ func (local) ReadFile(name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return os.ReadFile(path)
+	data, err := os.ReadFile(path)
+	return data, advise(err)
 }
 
 func (local) Stat(name string) (fs.FileInfo, error) {
@@ -71,7 +76,8 @@ func (local) Stat(name string) (fs.FileInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	return os.Stat(path)
+	info, err := os.Stat(path)
+	return info, advise(err)
 }
 
 func (local) Remove(name string) error {
@@ -79,7 +85,7 @@ func (local) Remove(name string) error {
 	if err != nil {
 		return err
 	}
-	return os.Remove(path)
+	return advise(os.Remove(path))
 }
 
 func (l local) DeleteFiles(ctx context.Context, names []string) (deleted []string, err error) {
@@ -98,6 +104,7 @@ func (l local) DeleteFiles(ctx context.Context, names []string) (deleted []strin
 	return deleted, errors.Join(errs...)
 }
 
+// WalkDir leaves out files being written that get their names, or go, meanwhile.
 func (local) WalkDir(root string, fn fs.WalkDirFunc) error {
 	path, err := localPath(root)
 	if err != nil {
@@ -105,117 +112,51 @@ func (local) WalkDir(root string, fn fs.WalkDirFunc) error {
 	}
 	prefix := strings.TrimSuffix(root, path)
 	return filepath.WalkDir(path, func(path string, d fs.DirEntry, err error) error {
-		return fn(prefix+path, d, err)
+		if err == nil && strings.HasPrefix(d.Name(), tempPrefix) {
+			info, err := d.Info()
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
+			if err == nil {
+				d = fs.FileInfoToDirEntry(info)
+			}
+		}
+		return fn(prefix+path, d, advise(err))
 	})
 }
 
-func (local) Create(name string) (iceio.FileWriter, error) {
+func (l local) Create(name string) (iceio.FileWriter, error) {
 	path, err := localPath(name)
 	if err != nil {
 		return nil, err
 	}
-	return createLocal(path)
+	return l.create(path)
 }
 
-func (local) WriteFile(name string, content []byte) error {
+func (l local) WriteFile(name string, content []byte) error {
 	path, err := localPath(name)
 	if err != nil {
 		return err
 	}
-	w, err := createLocal(path)
+	w, err := l.create(path)
 	if err != nil {
 		return err
 	}
-	if _, err := w.Write(content); err != nil {
-		return errors.Join(err, w.Abort())
-	}
+	_, _ = w.Write(content) // Close returns what went wrong
 	return w.Close()
 }
 
-// localWriter writes beside the final name and renames in Close.
-type localWriter struct {
-	file *os.File
-	path string
-	err  error // the first failed write: what is there is not the file
-	done bool
-	last error // what Close returned
-}
-
-func createLocal(path string) (*localWriter, error) {
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return nil, fmt.Errorf("create %s: a folder of that name is there", path)
-	}
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return nil, fmt.Errorf("make the folder of %s: %w", path, err)
-	}
-	temp := filepath.Join(dir, tempPrefix+uuid.NewString())
-	// Permissions are the umask's business, as for os.Create.
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if err != nil {
-		return nil, err
-	}
-	return &localWriter{file: f, path: path}, nil
-}
-
-func (w *localWriter) Write(p []byte) (int, error) {
-	n, err := w.file.Write(p)
-	return n, w.keep(err)
-}
-
-// ReadFrom lets io.Copy use what the operating system has for copying.
-func (w *localWriter) ReadFrom(r io.Reader) (int64, error) {
-	n, err := w.file.ReadFrom(r)
-	return n, w.keep(err)
-}
-
-func (w *localWriter) keep(err error) error {
-	if err != nil && w.err == nil {
-		w.err = err
+// advise adds to an error of the operating system what to do about it.
+func advise(err error) error {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return fmt.Errorf("%w: free space on this disk, or raise the quota", err)
+	case errors.Is(err, syscall.EROFS):
+		return fmt.Errorf("%w: use a folder that can be written to", err)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w: give this user access to it", err)
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		return fmt.Errorf("%w: raise the limit (ulimit -n)", err)
 	}
 	return err
-}
-
-// Close flushes the file, gives it its name and flushes the folders that lead to
-// it. After an error the caller must not refer to the file. A second Close
-// returns what the first did.
-func (w *localWriter) Close() error {
-	if w.done {
-		return w.last
-	}
-	if w.err != nil {
-		w.last = errors.Join(fmt.Errorf("%s is not written: %w", w.path, w.err), w.Abort())
-		return w.last
-	}
-	w.done = true
-	w.last = w.publish()
-	return w.last
-}
-
-func (w *localWriter) publish() error {
-	temp := w.file.Name()
-	if err := w.file.Sync(); err != nil {
-		return errors.Join(err, w.file.Close(), os.Remove(temp))
-	}
-	if err := w.file.Close(); err != nil {
-		return errors.Join(err, os.Remove(temp))
-	}
-	if err := os.Rename(temp, w.path); err != nil {
-		return errors.Join(err, os.Remove(temp))
-	}
-	dir := filepath.Dir(w.path)
-	if err := syncDir(dir); err != nil {
-		return err
-	}
-	return syncAncestors(dir)
-}
-
-// Abort removes what was written.
-func (w *localWriter) Abort() error {
-	if w.done {
-		return nil
-	}
-	w.done = true
-	w.last = fmt.Errorf("%s was aborted: %w", w.path, fs.ErrClosed)
-	return errors.Join(w.file.Close(), os.Remove(w.file.Name()))
 }

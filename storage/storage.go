@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/url"
@@ -22,8 +23,10 @@ type Config struct {
 // It is safe for concurrent use; the files it returns are as safe as *os.File:
 // ReadAt may run concurrently, everything else may not.
 //
-// Create and WriteFile replace a file that is there. Writers that Create returns
-// are Aborters. Stat of a folder succeeds on both kinds of storage.
+// Create and WriteFile make missing folders and replace a file that is there.
+// Writers that Create returns are Aborters; after a failed write they take no
+// more, and Close fails. Stat of a folder succeeds on both kinds of storage.
+// DeleteFiles counts missing files as deleted, Remove does not.
 type FileIO interface {
 	iceio.WriteFileIO
 	iceio.ReadFileIO
@@ -42,11 +45,13 @@ type Aborter interface {
 }
 
 // New returns the FileIO for a location: a path, file:// or s3:// (s3a:// means
-// the same). It opens no connection.
+// the same). It opens no connection, and ctx ends with it: the methods of FileIO
+// have no context, as iceberg-go wants them, so what bounds a request to S3 is
+// its time limit and its attempts.
 func New(ctx context.Context, location string, cfg Config) (FileIO, error) {
 	switch scheme := schemeOf(location); scheme {
 	case "", "file":
-		return local{}, nil
+		return newLocal(), nil
 	case "s3", "s3a":
 		c, err := clientFor(ctx, cfg.S3)
 		if err != nil {
@@ -102,9 +107,6 @@ func Normalize(location string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if !filepath.IsAbs(path) {
-			return "", fmt.Errorf("%q is not absolute: write /folder, file:///folder or s3://bucket/prefix", location)
-		}
 		path = filepath.Clean(path)
 		if path == "/" {
 			return "", fmt.Errorf("%q is the root of the file system: name a folder in it", location)
@@ -144,6 +146,8 @@ func schemeOf(location string) string {
 	}
 	return scheme
 }
+
+var errFolderName = errors.New("it is the name of a folder: add a file name")
 
 func unsupported(location, scheme string) error {
 	return fmt.Errorf("storage %q of %q is not supported: use a folder, file:///folder or s3://bucket/prefix", scheme+"://", location)
