@@ -47,7 +47,7 @@ func splitS3(location string) (bucket, key string, err error) {
 func (o objects) object(op, location string) (object, error) {
 	bucket, key, err := splitS3(location)
 	if err == nil && (key == "" || strings.HasSuffix(key, "/")) {
-		err = errors.New("it is the name of a folder: add a file name")
+		err = errFolderName
 	}
 	if err != nil {
 		return object{}, &fs.PathError{Op: op, Path: location, Err: err}
@@ -86,8 +86,10 @@ func (o objects) WriteFile(name string, content []byte) error {
 		return err
 	}
 	w := newS3Writer(obj)
-	if _, err := w.Write(content); err != nil {
-		return errors.Join(err, w.Abort())
+	if int64(len(content)) <= o.client.partSize {
+		w.filling = content // sent as it is, not copied
+	} else {
+		_, _ = w.Write(content) // Close returns what went wrong
 	}
 	return w.Close()
 }
@@ -126,8 +128,11 @@ func (o object) head() (fileInfo, error) {
 	if err != nil {
 		return fileInfo{}, o.explain("stat", err)
 	}
+	if out.ContentLength == nil {
+		return fileInfo{}, o.fail("stat", errNoLength)
+	}
 	return fileInfo{
-		name: path.Base(o.key), size: aws.ToInt64(out.ContentLength),
+		name: path.Base(o.key), size: *out.ContentLength,
 		modTime: aws.ToTime(out.LastModified), etag: aws.ToString(out.ETag),
 	}, nil
 }
@@ -160,7 +165,7 @@ func (o objects) DeleteFiles(ctx context.Context, names []string) (deleted []str
 		byBucket[obj.bucket] = append(byBucket[obj.bucket], name)
 	}
 	for bucket, names := range byBucket {
-		for len(names) > 0 {
+		for len(names) > 0 && ctx.Err() == nil {
 			batch := names[:min(deleteBatch, len(names))]
 			names = names[len(batch):]
 			gone, err := o.deleteBatch(ctx, bucket, batch)
@@ -168,7 +173,7 @@ func (o objects) DeleteFiles(ctx context.Context, names []string) (deleted []str
 			errs = append(errs, err)
 		}
 	}
-	return deleted, errors.Join(errs...)
+	return deleted, errors.Join(append(errs, ctx.Err())...)
 }
 
 // deleteBatch deletes objects of one bucket. Missing ones count as deleted.

@@ -185,7 +185,8 @@ func (f *s3File) fetch(off, length int64, buf []byte) (data []byte, err error) {
 	}
 }
 
-// brokenBody is a body that ended early.
+// brokenBody is a body that ended early. It hides its cause: io.EOF would say that
+// the object ends here.
 type brokenBody struct{ err error }
 
 func (e *brokenBody) Error() string        { return e.err.Error() }
@@ -229,9 +230,6 @@ func (f *s3File) get(off, length int64, data []byte) ([]byte, error) {
 	data = slices.Grow(data, int(want))
 	n, err := io.ReadFull(out.Body, data[have:have+want])
 	data = data[:have+int64(n)]
-	if errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF // io.EOF would say that the object ends here
-	}
 	if err != nil {
 		return data, &brokenBody{err}
 	}
@@ -252,7 +250,11 @@ func (f *s3File) version(out *s3.GetObjectOutput, off int64) (size int64, err er
 	return size, nil
 }
 
-var errReplaced = errors.New("the object was replaced while it was read: read it again")
+var (
+	errReplaced = errors.New("the object was replaced while it was read: read it again")
+	// Without a length a body that ends early passes for a whole one.
+	errNoLength = errors.New("the answer does not say how long the object is: use no proxy that changes answers")
+)
 
 // objectSize is the size of the whole object that out is a part of.
 func objectSize(out *s3.GetObjectOutput, off int64) (int64, error) {
@@ -260,12 +262,15 @@ func objectSize(out *s3.GetObjectOutput, off int64) (int64, error) {
 		if off > 0 {
 			return 0, errors.New("the object store does not know ranged reads: use another one")
 		}
-		return aws.ToInt64(out.ContentLength), nil
+		if out.ContentLength == nil {
+			return 0, errNoLength
+		}
+		return *out.ContentLength, nil
 	}
 	_, total, _ := strings.Cut(*out.ContentRange, "/")
 	size, err := strconv.ParseInt(total, 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("the object store answered with Content-Range %q", *out.ContentRange)
+	if err != nil || !strings.HasPrefix(*out.ContentRange, fmt.Sprintf("bytes %d-", off)) {
+		return 0, fmt.Errorf("the answer to a read from byte %d is of %q: use no proxy that changes answers", off, *out.ContentRange)
 	}
 	return size, nil
 }

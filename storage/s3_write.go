@@ -3,7 +3,6 @@ package storage
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -11,10 +10,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/google/uuid"
 )
 
-// maxParts is S3's limit for the parts of an upload.
-const maxParts = 10_000
+const (
+	maxParts = 10_000 // S3's limit for the parts of an upload
+	// writeID is the key of the metadata by which an upload knows its object again.
+	writeID = "auditlake-write-id"
+)
 
 // s3Writer sends an object part by part, one part under way while the next one
 // fills: two parts in memory. An object that fits one part is a single PUT, so
@@ -25,6 +28,7 @@ type s3Writer struct {
 	cancel context.CancelFunc
 
 	filling []byte
+	id      string  // under writeID
 	upload  *string // upload id; nil until the first part is full
 	parts   []types.CompletedPart
 	sending chan sentPart // nil when no part is under way
@@ -42,7 +46,7 @@ type sentPart struct {
 
 func newS3Writer(obj object) *s3Writer {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &s3Writer{object: obj, ctx: ctx, cancel: cancel}
+	return &s3Writer{object: obj, ctx: ctx, cancel: cancel, id: uuid.NewString()}
 }
 
 func (w *s3Writer) Write(p []byte) (n int, err error) {
@@ -68,6 +72,9 @@ func (w *s3Writer) Write(p []byte) (n int, err error) {
 
 // ReadFrom copies r, remembering that a failed read leaves the file incomplete.
 func (w *s3Writer) ReadFrom(r io.Reader) (int64, error) {
+	if w.err != nil {
+		return 0, w.err // io.Copy would read r first
+	}
 	n, err := io.Copy(struct{ io.Writer }{w}, r)
 	if err != nil && w.err == nil {
 		w.err = err
@@ -82,7 +89,8 @@ func (w *s3Writer) sendPart() error {
 		return err
 	}
 	if w.upload == nil {
-		out, err := w.client.CreateMultipartUpload(w.ctx, &s3.CreateMultipartUploadInput{Bucket: &w.bucket, Key: &w.key})
+		out, err := w.client.CreateMultipartUpload(w.ctx, &s3.CreateMultipartUploadInput{
+			Bucket: &w.bucket, Key: &w.key, Metadata: map[string]string{writeID: w.id}})
 		if err != nil {
 			return w.explain("write", err)
 		}
@@ -132,7 +140,7 @@ func (w *s3Writer) Close() error {
 		w.err = w.publish()
 	}
 	if w.err != nil {
-		w.last = errors.Join(w.err, w.Abort())
+		w.last = andCleanup(w.err, w.Abort())
 		return w.last
 	}
 	w.done = true
@@ -155,7 +163,16 @@ func (w *s3Writer) publish() error {
 	_, err := w.client.CompleteMultipartUpload(w.ctx, &s3.CompleteMultipartUploadInput{
 		Bucket: &w.bucket, Key: &w.key, UploadId: w.upload,
 		MultipartUpload: &types.CompletedMultipartUpload{Parts: w.parts}})
+	if hasCode(err, "NoSuchUpload") && w.landed() {
+		return nil // the answer to an attempt before was lost
+	}
 	return w.explain("write", err)
+}
+
+// landed reports whether the object is what this writer sent.
+func (w *s3Writer) landed() bool {
+	out, err := w.client.HeadObject(w.ctx, &s3.HeadObjectInput{Bucket: &w.bucket, Key: &w.key})
+	return err == nil && out.Metadata[writeID] == w.id
 }
 
 // Abort drops what was sent.
