@@ -3,6 +3,7 @@ package arrowconv
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -292,19 +293,78 @@ func TestBindingRefuses(t *testing.T) {
 	require.ErrorContains(t, err, "2 columns called source")
 }
 
-// Every column that the catalog requires has a value in every row.
-func TestBindingTakesRequired(t *testing.T) {
-	fields := eventFields()
-	for i, f := range fields {
-		for _, c := range envelope.Columns {
-			if c.Name == f.Name {
-				fields[i].Nullable = !c.Required
-			}
+// A table may require what has a value in every row, and nothing else.
+func TestBindingRequired(t *testing.T) {
+	always := []string{colPayload, colIndex, colTopic, colPartition, colOffset, colIngest}
+	for _, c := range envelope.Columns {
+		if c.Required {
+			always = append(always, c.Name)
 		}
 	}
-	b, err := NewBuilder(schemaOf(fields...), memory.DefaultAllocator)
+	for _, f := range eventFields() {
+		f.Nullable = false
+		b, err := NewBuilder(schemaOf(f), memory.DefaultAllocator)
+		if slices.Contains(always, f.Name) {
+			require.NoError(t, err)
+			b.Release()
+			continue
+		}
+		require.ErrorContains(t, err, "column "+f.Name+" is required, and not every row has a value for it")
+	}
+}
+
+// What Bytes says is what the sink holds its memory by.
+func TestBytes(t *testing.T) {
+	b, err := NewBuilder(schemaOf(eventFields()...), memory.DefaultAllocator)
 	require.NoError(t, err)
-	b.Release()
+	defer b.Release()
+	var ev envelope.Event
+	for row := range 300 {
+		sampleEvent(&ev, row)
+		b.Append(&ev, sampleProvenance(row))
+	}
+	said := b.Bytes()
+	rb := b.NewRecordBatch()
+	defer rb.Release()
+	var have int
+	for _, c := range rb.Columns() {
+		have += valueBytes(c)
+	}
+	require.InEpsilon(t, have, said, 0.02)
+
+	ev.Reset()
+	ev.Payload, ev.Misfits = make([]byte, 1000), [][]byte{make([]byte, 1000)}
+	b.Append(&ev, &Provenance{Topic: "t", Timestamp: -1})
+	require.InDelta(t, 2000, b.Bytes(), 60)
+
+	dead, err := NewDeadLetterBuilder(schemaOf(deadFields()...), memory.DefaultAllocator)
+	require.NoError(t, err)
+	defer dead.Release()
+	long := strings.Repeat("x", 1000)
+	dead.Append(&Provenance{Topic: long, Key: []byte(long), Headers: []envelope.Header{{Key: long, Value: []byte(long)}}}, []byte(long), long, long, long)
+	require.InDelta(t, 8000, dead.Bytes(), 80)
+}
+
+// valueBytes is what the values of an array take, without validity bitmaps and
+// the room of NULLs.
+func valueBytes(a arrow.Array) int {
+	valid := a.Len() - a.NullN()
+	switch a := a.(type) {
+	case *array.String:
+		return len(a.ValueBytes()) + 4*valid
+	case *array.Binary:
+		return len(a.ValueBytes()) + 4*valid
+	case *array.List:
+		return valueBytes(a.ListValues()) + 4*valid
+	case *array.Struct:
+		return valueBytes(a.Field(0)) + valueBytes(a.Field(1))
+	}
+	return a.DataType().(arrow.FixedWidthDataType).Bytes() * valid
+}
+
+func deadFields() []arrow.Field {
+	return append(provenanceFields(),
+		field(colValue, arrow.BinaryTypes.Binary, true), field(colErrorClass, text, false), field(colErrorText, text, false), field(colSinkVersion, text, false))
 }
 
 // The record batch has the table's fields, ids and all, down to what is nested.
@@ -350,11 +410,15 @@ func TestOddProvenance(t *testing.T) {
 }
 
 func TestDeadLetters(t *testing.T) {
-	fields := append(provenanceFields(),
-		field(colValue, arrow.BinaryTypes.Binary, true), field(colErrorClass, text, false), field(colErrorText, text, false), field(colSinkVersion, text, false))
 	_, err := NewDeadLetterBuilder(schemaOf(field(colValue, arrow.BinaryTypes.Binary, false)), memory.DefaultAllocator)
 	require.ErrorContains(t, err, "column value is required") // a tombstone has none
-	b, err := NewDeadLetterBuilder(schemaOf(fields...), memory.DefaultAllocator)
+	bare, err := NewDeadLetterBuilder(schemaOf(provenanceFields()...), memory.DefaultAllocator)
+	require.NoError(t, err)
+	defer bare.Release()
+	bare.Append(&Provenance{}, []byte("x"), "c", "t", "v") // the table has no column for these
+	require.Equal(t, 1, bare.Rows())
+
+	b, err := NewDeadLetterBuilder(schemaOf(deadFields()...), memory.DefaultAllocator)
 	require.NoError(t, err)
 	defer b.Release()
 	b.Append(&Provenance{Topic: "t", Offset: 1, Timestamp: -1}, nil, "not_json", "empty", "1.0")
