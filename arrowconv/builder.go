@@ -191,12 +191,7 @@ func (r *rows) bindProvenance(b *binder) {
 
 func (r *rows) finishBinding(b *binder) error {
 	if err := b.finish(); err != nil {
-		for _, c := range b.columns {
-			if c != nil {
-				c.release()
-			}
-		}
-		return err
+		return err // no column has memory yet
 	}
 	r.schema, r.columns = b.schema, b.columns
 	return nil

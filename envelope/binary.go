@@ -35,9 +35,9 @@ func isBinary(rec *Record, _ []byte) bool {
 // decodeBinary makes the structured form, which becomes the event's payload:
 // the context attributes in order of name, then data with the value's bytes as
 // they are where they are JSON, else data_base64.
-func (d *Decoder) decodeBinary(rec *Record, mediaType []byte) ([]Event, *Invalid) {
+func (d *Decoder) decodeBinary(rec *Record, mediaType []byte) *Invalid {
 	if inv := d.collectAttributes(rec); inv != nil {
-		return nil, inv
+		return inv
 	}
 	p := append(d.payload[:0], '{')
 	for i, a := range d.attrs {
@@ -64,14 +64,14 @@ func (d *Decoder) decodeBinary(rec *Record, mediaType []byte) ([]Event, *Invalid
 	}
 	d.payload = append(p, '}')
 	if len(d.payload) > d.limits.MaxEventBytes {
-		return nil, invalid(TooLarge, "", "the event has %d bytes with its headers, the limit is %d (sink.max_event_bytes)", len(d.payload), d.limits.MaxEventBytes)
+		return invalid(TooLarge, "", "the event has %d bytes with its headers, the limit is %d (sink.max_event_bytes)", len(d.payload), d.limits.MaxEventBytes)
 	}
 	if isJSONType(mediaType) {
 		if inv := oneValue(rec.Value); inv != nil {
-			return nil, inv
+			return inv
 		}
 	}
-	return d.one(d.payload, true)
+	return d.add(d.payload, true)
 }
 
 // oneValue wants the data of a binary event to be one JSON value by itself:

@@ -1,6 +1,8 @@
 package envelope
 
 import (
+	"bytes"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -95,6 +97,54 @@ func TestDecodeCarriers(t *testing.T) {
 		require.NoError(t, err, tc.contentType)
 		require.Equal(t, tc.id, string(events[0].Value(ColEventID).Text), tc.contentType)
 	}
+}
+
+// A carrier may hold many events: what is to come (OTLP, Avro, Protobuf) has its
+// place. This one holds an event a line.
+func TestCarrierOfManyEvents(t *testing.T) {
+	was := carriers
+	defer func() { carriers = was }()
+	carriers = append([]carrier{{
+		fits: func(_ *Record, mediaType []byte) bool { return string(mediaType) == "application/x-ndjson" },
+		decode: func(d *Decoder, rec *Record, _ []byte) *Invalid {
+			for line := range bytes.Lines(rec.Value) {
+				if inv := d.add(line, true); inv != nil {
+					return inv
+				}
+			}
+			return nil
+		},
+	}}, was...)
+
+	event := func(id string) string {
+		return "{" + strings.Replace(base, `"id":"1"`, `"id":"\u0023`+id+`"`, 1) + `,"data":{"gen_ai.response.finish_reasons":["\u0023` + id + `","b"]}}`
+	}
+	d := NewDecoder(DefaultLimits)
+	for _, n := range []int{1, 100, 3} { // memory of the events is used again
+		var lines []string
+		for i := range n {
+			lines = append(lines, event(strconv.Itoa(i)))
+		}
+		events, err := d.Decode(record(strings.Join(lines, "\n"), "content-type", "application/x-ndjson"))
+		require.NoError(t, err)
+		require.Len(t, events, n)
+		for i := range events {
+			ev := &events[i]
+			require.EqualValues(t, i, ev.Index)
+			require.Equal(t, "#"+strconv.Itoa(i), string(ev.Value(ColEventID).Text))
+			require.Equal(t, "#"+strconv.Itoa(i), string(ev.Value(ColFinishReasons).List[0]))
+			require.Equal(t, lines[i], strings.TrimSuffix(string(ev.Payload), "\n"))
+		}
+	}
+
+	// All of a record or nothing of it.
+	late := strings.Replace(event("2"), "2026", "2030", 1)
+	_, err := d.Decode(record(event("1")+"\n"+late, "content-type", "application/x-ndjson"))
+	requireInvalid(t, err, TimeOutOfRange, "time", late)
+	_, err = d.Decode(record(event("1")+"\n{}", "content-type", "application/x-ndjson"))
+	requireInvalid(t, err, Missing, "specversion", "{}")
+	_, err = d.Decode(record("", "content-type", "application/x-ndjson"))
+	requireInvalid(t, err, NoEvents, "", "")
 }
 
 // Every character that JSON escapes comes back from the payload as it was.

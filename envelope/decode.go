@@ -25,22 +25,21 @@ var DefaultLimits = Limits{MaxEventBytes: 16 << 20, MaxEventAge: 5 * 365 * 24 * 
 type Decoder struct {
 	limits  Limits
 	scan    eventScan
-	events  []Event
-	payload []byte // of events whose carrier has no JSON of its own
+	events  []Event // of the record, in its order
+	payload []byte  // of a binary event
 	attrs   []ceAttribute
 }
 
 // NewDecoder makes a decoder.
-func NewDecoder(l Limits) *Decoder { return &Decoder{limits: l, events: make([]Event, 1)} }
+func NewDecoder(l Limits) *Decoder { return &Decoder{limits: l} }
 
 // carrier is one way in which events come on Kafka. A further one (OTLP, Avro,
-// Protobuf) is a further entry of carriers. Its decode makes all events of the
-// record in d.events, each with its Payload, its Index and what [Event.Set]
-// gives it, and keeps the four required columns and the class filled. The media
-// type is lower-case, without parameters, empty where no header names it.
+// Protobuf) is a further entry of carriers; its decode makes the JSON of each
+// event that the record holds and gives it to [Decoder.add]. The media type is
+// lower-case, without parameters, empty where no header names it.
 type carrier struct {
 	fits   func(rec *Record, mediaType []byte) bool
-	decode func(d *Decoder, rec *Record, mediaType []byte) ([]Event, *Invalid)
+	decode func(d *Decoder, rec *Record, mediaType []byte) *Invalid
 }
 
 // carriers are asked in order; the last one takes everything and explains.
@@ -54,19 +53,23 @@ var carriers = []carrier{
 // Decode makes events of one record, all of it or nothing. The error is always
 // an [*Invalid]. Event strings alias the record.
 func (d *Decoder) Decode(rec *Record) ([]Event, error) {
-	events, inv := d.decode(rec)
+	d.events, d.scan.arena = d.events[:0], d.scan.arena[:0]
+	inv := d.decode(rec)
+	if inv == nil && len(d.events) == 0 {
+		inv = invalid(NoEvents, "", "the record holds no event")
+	}
 	if inv == nil {
-		inv = d.judgeTimes(rec, events)
+		inv = d.judgeTimes(rec)
 	}
 	if inv != nil {
 		return nil, inv
 	}
-	return events, nil
+	return d.events, nil
 }
 
-func (d *Decoder) decode(rec *Record) ([]Event, *Invalid) {
+func (d *Decoder) decode(rec *Record) *Invalid {
 	if len(rec.Value) > d.limits.MaxEventBytes {
-		return nil, invalid(TooLarge, "", "the record has %d bytes, the limit is %d (sink.max_event_bytes)", len(rec.Value), d.limits.MaxEventBytes)
+		return invalid(TooLarge, "", "the record has %d bytes, the limit is %d (sink.max_event_bytes)", len(rec.Value), d.limits.MaxEventBytes)
 	}
 	var mediaType []byte
 	for i := range rec.Headers {
@@ -79,7 +82,25 @@ func (d *Decoder) decode(rec *Record) ([]Event, *Invalid) {
 			return carriers[i].decode(d, rec, mediaType)
 		}
 	}
-	return nil, nil // not reached: the last carrier fits
+	return nil // not reached: the last carrier fits
+}
+
+// add makes one more event of the record from its JSON, which becomes the
+// event's payload and must stay as it is until the next call of Decode.
+// needSpec is as for [eventScan.scan].
+func (d *Decoder) add(json []byte, needSpec bool) *Invalid {
+	n := len(d.events)
+	if n < cap(d.events) {
+		d.events = d.events[:n+1] // with the memory of an earlier event
+	} else {
+		d.events = append(d.events, Event{})
+	}
+	ev := &d.events[n]
+	if inv := d.scan.scan(ev, json, needSpec); inv != nil {
+		return inv
+	}
+	ev.Index = int32(n)
+	return nil
 }
 
 // lastTimestamp bounds Kafka's timestamps, in milliseconds, so that microseconds
@@ -87,13 +108,13 @@ func (d *Decoder) decode(rec *Record) ([]Event, *Invalid) {
 const lastTimestamp = 1 << 53
 
 // judgeTimes keeps one broken clock from opening a thousand table partitions.
-func (d *Decoder) judgeTimes(rec *Record, events []Event) *Invalid {
+func (d *Decoder) judgeTimes(rec *Record) *Invalid {
 	if rec.Timestamp < 0 {
 		return nil
 	}
 	at := min(rec.Timestamp, lastTimestamp) * 1000
-	for i := range events {
-		t := events[i].Time()
+	for i := range d.events {
+		t := d.events[i].Time()
 		if t >= at-d.limits.MaxEventAge.Microseconds() && t <= at+d.limits.MaxClockSkew.Microseconds() {
 			continue
 		}
@@ -132,18 +153,11 @@ const structuredType = "application/cloudevents+json"
 
 func isStructured(_ *Record, mediaType []byte) bool { return string(mediaType) == structuredType }
 
-func (d *Decoder) decodeStructured(rec *Record, _ []byte) ([]Event, *Invalid) {
+func (d *Decoder) decodeStructured(rec *Record, _ []byte) *Invalid {
 	if len(rec.Value) == 0 {
-		return nil, tombstone()
+		return tombstone()
 	}
-	return d.one(rec.Value, true)
-}
-
-func (d *Decoder) one(json []byte, needSpec bool) ([]Event, *Invalid) {
-	if inv := d.scan.scan(&d.events[0], json, needSpec); inv != nil {
-		return nil, inv
-	}
-	return d.events[:1], nil
+	return d.add(rec.Value, true)
 }
 
 func tombstone() *Invalid {
@@ -163,23 +177,23 @@ func isJSONType(mediaType []byte) bool {
 }
 
 // decodeBare takes a JSON object with specversion.
-func (d *Decoder) decodeBare(rec *Record, _ []byte) ([]Event, *Invalid) {
+func (d *Decoder) decodeBare(rec *Record, _ []byte) *Invalid {
 	if len(rec.Value) == 0 {
-		return nil, tombstone()
+		return tombstone()
 	}
-	return d.one(rec.Value, false)
+	return d.add(rec.Value, false)
 }
 
 // looksRegistered tells the framing of schema registries: a zero byte and the
 // four bytes of a schema id. No JSON starts with it.
 func looksRegistered(value []byte) bool { return len(value) > 5 && value[0] == 0 }
 
-func (d *Decoder) decodeUnknown(rec *Record, mediaType []byte) ([]Event, *Invalid) {
+func (d *Decoder) decodeUnknown(rec *Record, mediaType []byte) *Invalid {
 	switch {
 	case len(rec.Value) == 0:
-		return nil, tombstone()
+		return tombstone()
 	case looksRegistered(rec.Value):
-		return nil, invalid(UnknownFormat, "", "the record looks like Avro or Protobuf of a schema registry, which this release does not read")
+		return invalid(UnknownFormat, "", "the record looks like Avro or Protobuf of a schema registry, which this release does not read")
 	}
-	return nil, invalid(UnknownFormat, "content-type", "content-type %s is none that this release reads: use %s", excerpt(mediaType), structuredType)
+	return invalid(UnknownFormat, "content-type", "content-type %s is none that this release reads: use %s", excerpt(mediaType), structuredType)
 }

@@ -7,7 +7,7 @@ import "unicode/utf8"
 type eventScan struct {
 	scanner
 	ev    *Event
-	arena []byte // text of strings that had escapes
+	arena []byte // text of strings that had escapes, of all events of a record
 	seen  keySet // keys of the event
 	inner keySet // keys of its data
 
@@ -40,7 +40,7 @@ type fallback struct {
 func (s *eventScan) scan(ev *Event, buf []byte, needSpec bool) *Invalid {
 	ev.Reset()
 	s.scanner = scanner{buf: buf}
-	s.ev, s.arena, s.seen = ev, s.arena[:0], keySet{}
+	s.ev, s.seen = ev, keySet{}
 	s.hasSpec, s.duplicate, s.fallbacks = false, nil, s.fallbacks[:0]
 	s.required = [lastRequired + 1]requiredValue{}
 	if !utf8.Valid(buf) {
