@@ -1,17 +1,12 @@
 package feed
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
-	"sync"
 	"syscall"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -32,9 +27,7 @@ type BrokerOptions struct {
 // replacement for Kafka: one node, no authentication, loopback only.
 type Broker struct {
 	cluster *kfake.Cluster
-	addr    string
 	lock    *os.File
-	once    sync.Once
 }
 
 // StartBroker starts a broker on the data in opts.Dir. What a producer had
@@ -56,28 +49,26 @@ func StartBroker(opts BrokerOptions) (*Broker, error) {
 		_ = lock.Close()
 		return nil, err
 	}
-	b := &Broker{cluster: cluster, lock: lock, addr: cluster.ListenAddrs()[0]}
-	if err := b.makeTopics(opts.Topics); err != nil {
-		b.Close()
-		return nil, err
+	b := &Broker{cluster, lock}
+	for name, partitions := range opts.Topics {
+		if err := b.ensureTopic(name, partitions); err != nil {
+			_ = b.Close() // the first error says more
+			return nil, err
+		}
 	}
 	return b, nil
 }
 
 func startCluster(opts BrokerOptions) (*kfake.Cluster, error) {
-	cluster, err := kfake.NewCluster(
+	cluster, err := kfake.NewCluster( // listens on 127.0.0.1
 		kfake.Ports(opts.Port),
-		kfake.ListenFn(func(_, address string) (net.Listener, error) {
-			_, port, err := net.SplitHostPort(address)
-			if err != nil {
-				return nil, err
-			}
-			return net.Listen("tcp4", net.JoinHostPort("127.0.0.1", port))
-		}),
 		kfake.DataDir(filepath.Join(opts.Dir, "log")),
 		kfake.SyncWrites(),
 		kfake.ClusterID("dev-"+uuid.NewString()), // of a new directory; an old one keeps its own
-		kfake.BrokerConfigs(map[string]string{"message.max.bytes": strconv.Itoa(brokerMaxMessageBytes)}),
+		kfake.BrokerConfigs(map[string]string{
+			"message.max.bytes": strconv.Itoa(brokerMaxMessageBytes),
+			"log.retention.ms":  "-1", // by the event's time; old events are no less welcome
+		}),
 	)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
@@ -85,37 +76,31 @@ func startCluster(opts BrokerOptions) (*kfake.Cluster, error) {
 	case errors.Is(err, os.ErrPermission):
 		return nil, fmt.Errorf("dev broker on port %d with data in %s: check the folder's owner, and choose a port above 1023: %w", opts.Port, opts.Dir, err)
 	case err != nil:
-		return nil, fmt.Errorf("dev broker with data in %s: %w", opts.Dir, err)
+		return nil, fmt.Errorf("dev broker with data in %s: mend it, or name another directory: %w", opts.Dir, err)
 	}
 	return cluster, nil
 }
 
-func (b *Broker) makeTopics(topics map[string]int32) error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	var names []string
-	for name := range topics {
-		names = append(names, name)
+// ensureTopic makes a topic where it is not there; one that is there keeps its
+// number of topic partitions.
+func (b *Broker) ensureTopic(name string, partitions int32) error {
+	if partitions < 1 {
+		return fmt.Errorf("dev broker: topic %s: %d is no number of topic partitions, the least is 1", name, partitions)
 	}
-	slices.Sort(names)
-	for _, name := range names {
-		if _, err := EnsureTopic(ctx, nil, []string{b.addr}, name, topics[name]); err != nil {
-			return fmt.Errorf("dev broker: %w", err)
-		}
+	if b.cluster.TopicInfo(name) != nil {
+		return nil
+	}
+	if err := b.cluster.CreateTopic(name, partitions, nil); err != nil {
+		return fmt.Errorf("dev broker: create topic %q: %w", name, err)
 	}
 	return nil
 }
 
 // Addr is what clients connect to, host:port.
-func (b *Broker) Addr() string { return b.addr }
+func (b *Broker) Addr() string { return b.cluster.ListenAddrs()[0] }
 
 // Close stops the broker; its data stays in the directory, which is free again.
-// A second Close does nothing.
 func (b *Broker) Close() error {
-	var err error
-	b.once.Do(func() {
-		b.cluster.Close()
-		err = b.lock.Close()
-	})
-	return err
+	b.cluster.Close()
+	return b.lock.Close()
 }

@@ -16,15 +16,15 @@ const maxLineBytes = 64 << 20
 // carriage return before the newline is cut, the last line needs no newline.
 type lines struct {
 	in     *bufio.Reader
-	long   []byte // a line longer than the reader's buffer
-	number int64  // of the line that next returned, from 1
+	number int64 // of the line that next returned, from 1
+	bytes  int64 // read so far, with newlines
 }
 
 func newLines(in io.Reader) *lines {
 	return &lines{in: bufio.NewReaderSize(in, 256<<10)}
 }
 
-// next returns a line that is valid until the next call; io.EOF after the last.
+// next returns a line, which is the caller's to keep; io.EOF after the last.
 func (l *lines) next() ([]byte, error) {
 	for {
 		line, err := l.read()
@@ -32,6 +32,7 @@ func (l *lines) next() ([]byte, error) {
 			return nil, err
 		}
 		l.number++
+		l.bytes += int64(len(line))
 		line = bytes.TrimSuffix(line, []byte("\n"))
 		line = bytes.TrimSuffix(line, []byte("\r"))
 		if len(bytes.TrimSpace(line)) > 0 {
@@ -41,24 +42,19 @@ func (l *lines) next() ([]byte, error) {
 }
 
 func (l *lines) read() ([]byte, error) {
-	line, err := l.in.ReadSlice('\n')
-	if errors.Is(err, bufio.ErrBufferFull) {
-		l.long = l.long[:0]
-		for errors.Is(err, bufio.ErrBufferFull) {
-			l.long = append(l.long, line...)
-			if len(l.long) > maxLineBytes {
-				return nil, fmt.Errorf("line %d is longer than %d MiB: is it NDJSON, one event a line?", l.number+1, maxLineBytes>>20)
-			}
-			line, err = l.in.ReadSlice('\n')
+	var line []byte
+	for {
+		part, err := l.in.ReadSlice('\n')
+		line = append(line, part...)
+		switch {
+		case err == nil, errors.Is(err, io.EOF) && len(line) > 0:
+			return line, nil
+		case errors.Is(err, io.EOF):
+			return nil, io.EOF
+		case !errors.Is(err, bufio.ErrBufferFull):
+			return nil, fmt.Errorf("after line %d: %w", l.number, err)
+		case len(line) > maxLineBytes:
+			return nil, fmt.Errorf("line %d is longer than %d MiB: is it NDJSON, one event a line?", l.number+1, maxLineBytes>>20)
 		}
-		l.long = append(l.long, line...)
-		line = l.long
 	}
-	if errors.Is(err, io.EOF) && len(line) > 0 {
-		err = nil
-	}
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("after line %d: %w", l.number, err)
-	}
-	return line, err
 }

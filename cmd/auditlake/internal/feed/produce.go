@@ -8,30 +8,31 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"golang.org/x/sync/semaphore"
+
+	"github.com/auditlake/auditlake/envelope"
 )
 
 // ContentType is the content-type header of every record sent.
 const ContentType = "application/cloudevents+json"
 
 const (
-	defaultBatchBytes = 1_000_000 // where the topic's own limit cannot be read
-	inFlightBytes     = 16 << 20  // of lines that no broker has acknowledged yet
-	progressEvery     = 1000      // lines
-	recordOverhead    = 256       // bytes of a batch and a record beside key and value, at most
-	settleTimeout     = 5 * time.Second
+	progressEvery  = 1000   // lines
+	maxBuffered    = 10_000 // records without an answer yet
+	recordOverhead = 256    // bytes of a batch and a record beside key and value, at most
 )
 
-// stallTimeout is how long the cluster may acknowledge nothing while something
-// is on its way. A variable for tests.
-var stallTimeout = time.Minute
+// Variables for tests.
+var (
+	stallTimeout  = time.Minute     // how long the cluster may acknowledge nothing of what is on its way
+	settleTimeout = 5 * time.Second // how long a run that is stopped waits for answers
+)
 
 // ProduceOptions says where events go and how.
 type ProduceOptions struct {
@@ -72,17 +73,21 @@ type LineError struct {
 }
 
 func (e *LineError) Error() string {
-	lines := strconv.FormatInt(e.Sent, 10) + " lines"
-	switch e.Sent {
-	case 0:
-		return fmt.Sprintf("%s:%d: %v (nothing was sent)", e.Name, e.Line, e.Err)
-	case 1:
-		lines = "1 line"
+	sent := "sent: " + countLines(e.Sent) + " of the input"
+	switch {
+	case e.Sent == 0:
+		sent = "nothing was sent"
+	case e.Refused:
+		sent = "sent: " + countLines(e.Sent) + " before it, nothing after it"
 	}
-	if e.Refused {
-		return fmt.Sprintf("%s:%d: %v (sent: %s before it, nothing after it)", e.Name, e.Line, e.Err, lines)
+	return fmt.Sprintf("%s:%d: %v (%s)", e.Name, e.Line, e.Err, sent)
+}
+
+func countLines(n int64) string {
+	if n == 1 {
+		return "1 line"
 	}
-	return fmt.Sprintf("%s:%d: %v (sent: %s of the input)", e.Name, e.Line, e.Err, lines)
+	return strconv.FormatInt(n, 10) + " lines"
 }
 
 // Unwrap returns the reason.
@@ -91,307 +96,270 @@ func (e *LineError) Unwrap() error { return e.Err }
 // Produce sends the lines of input, which name calls in errors, to a topic:
 // one record a line, keyed by session so that a session keeps its order, with
 // the event's time as its timestamp. It returns when the cluster has
-// acknowledged all; on an error the counts say what is in the topic.
+// acknowledged all; on an error the counts say what is in the topic. When ctx
+// ends it reads no further, and waits a little for answers to what it has read.
 func Produce(ctx context.Context, opts ProduceOptions, name string, input io.Reader) (Produced, error) {
 	started := time.Now()
-	if opts.Rate < 0 {
+	if !(opts.Rate >= 0) { // or not a number
 		return Produced{}, fmt.Errorf("a rate of %v events a second is none: give 0 for no limit", opts.Rate)
 	}
-	var shift time.Duration
+	p := &producer{opts: opts, name: name, decoder: newDecoder(), stallAfter: stallTimeout}
 	if !opts.RebaseTo.IsZero() {
 		var err error
-		if shift, err = rebaseShift(input, name, opts.RebaseTo); err != nil {
+		if p.sum.Shift, err = rebaseShift(input, name, opts.RebaseTo); err != nil {
 			return Produced{}, err
 		}
 	}
-	client, limit, err := openProducer(ctx, opts)
-	if err != nil {
+	if err := p.open(ctx); err != nil {
 		return Produced{}, err
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	p := &producer{opts: opts, name: name, shift: shift, client: client, limit: limit, room: semaphore.NewWeighted(inFlightBytes)}
-	watched := make(chan struct{})
-	go func() { p.watch(ctx, cancel); close(watched) }()
-	err = p.run(ctx, newLines(input))
-	p.settle(ctx)
-	cancel(nil)
-	<-watched
-	client.Close()
+	sending, giveUp := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer giveUp(nil)
+	settle := settleTimeout
+	defer context.AfterFunc(ctx, func() {
+		time.AfterFunc(settle, func() { giveUp(ctx.Err()) })
+	})()
+	p.stall = time.AfterFunc(p.stallAfter, func() { giveUp(errStalled) })
+	p.stall.Stop()
+	err := p.run(ctx, sending, newLines(input))
+	if p.client.Flush(sending) != nil && err == nil {
+		err = context.Cause(sending)
+	}
+	p.client.Close() // gives up what has no answer
 
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.sum.Shift, p.sum.Elapsed = shift, time.Since(started)
+	p.sum.Elapsed = time.Since(started)
 	return p.sum, p.explain(err)
-}
-
-// openProducer connects, sees that the topic is there and asks how large a
-// record batch it takes.
-func openProducer(ctx context.Context, opts ProduceOptions) (*kgo.Client, int32, error) {
-	first, err := connect(ctx, opts.Client, opts.Brokers)
-	if err != nil {
-		return nil, 0, err
-	}
-	defer first.Close()
-	if err := requireTopic(ctx, first, opts.Topic); err != nil {
-		return nil, 0, err
-	}
-	limit := batchLimit(ctx, first, opts.Topic)
-	client, err := connect(ctx, opts.Client, opts.Brokers,
-		kgo.DefaultProduceTopic(opts.Topic),
-		kgo.RequiredAcks(kgo.AllISRAcks()),
-		kgo.ProducerBatchCompression(kgo.ZstdCompression(), kgo.SnappyCompression(), kgo.NoCompression()),
-		kgo.ProducerBatchMaxBytes(limit),
-		kgo.ProducerLinger(5*time.Millisecond),
-	)
-	return client, limit, err
-}
-
-// batchLimit is the topic's max.message.bytes, within what the client can send.
-func batchLimit(ctx context.Context, client *kgo.Client, topic string) int32 {
-	configs, err := kadm.NewClient(client).DescribeTopicConfigs(ctx, topic)
-	if err != nil {
-		return defaultBatchBytes // a user who may produce need not be one who may describe
-	}
-	c, err := configs.On(topic, nil)
-	if err != nil || c.Err != nil {
-		return defaultBatchBytes
-	}
-	for _, kv := range c.Configs {
-		if kv.Key == "max.message.bytes" && kv.Value != nil {
-			if n, err := strconv.ParseInt(*kv.Value, 10, 32); err == nil {
-				return int32(min(max(n, 1024), maxLineBytes))
-			}
-		}
-	}
-	return defaultBatchBytes
 }
 
 // producer is one run of Produce.
 type producer struct {
-	opts   ProduceOptions
-	name   string
-	shift  time.Duration
-	client *kgo.Client
-	limit  int32
-	room   *semaphore.Weighted
+	opts    ProduceOptions
+	name    string
+	decoder *envelope.Decoder
+	client  *kgo.Client
+	limit   int32 // bytes of a record batch
+
+	stall      *time.Timer // runs while something has no answer
+	stallAfter time.Duration
 
 	mu      sync.Mutex
 	sum     Produced
-	given   int64     // records handed to the client
-	flying  int64     // of them, without an answer yet
-	moved   time.Time // when the last answer came, or the first of them left
+	given   int64 // records handed to the client
+	flying  int64 // of them, without an answer yet
 	failure *LineError
 }
 
-func (p *producer) run(ctx context.Context, in *lines) error {
-	var read, size int64
-	started := time.Now()
-	for !p.failed() {
+// errStalled: a cluster that stops answering must not hold the run for ever,
+// and the client by itself tries a record for ever that may have arrived.
+var errStalled = errors.New("no broker acknowledges")
+
+// open connects, sees that the topic is there and asks how large a record batch
+// it takes.
+func (p *producer) open(ctx context.Context) error {
+	p.limit = defaultBatchBytes
+	opts := append(slices.Clone(p.opts.Client),
+		kgo.DefaultProduceTopic(p.opts.Topic),
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.ProducerBatchCompression(kgo.ZstdCompression(), kgo.SnappyCompression(), kgo.NoCompression()),
+		kgo.ProducerBatchMaxBytesFn(func(string) int32 { return p.limit }), // asked again at the first record
+		kgo.MaxBufferedRecords(maxBuffered),
+		kgo.MaxBufferedBytes(maxLineBytes),
+		kgo.ProducerLinger(5*time.Millisecond),
+	)
+	client, err := Connect(ctx, p.opts.Brokers, opts...)
+	if err != nil {
+		return err
+	}
+	if err := requireTopic(ctx, client, p.opts.Topic); err != nil {
+		client.Close()
+		return err
+	}
+	p.client, p.limit = client, batchLimit(ctx, client, p.opts.Topic)
+	return nil
+}
+
+// run reads while ctx lasts and hands over what may be sent, while sending
+// lasts. A line that is refused ends it.
+func (p *producer) run(ctx, sending context.Context, in *lines) error {
+	var read int64
+	for started := time.Now(); p.going(); {
+		if err := p.pace(ctx, started, read); err != nil {
+			return err
+		}
+		if sending.Err() != nil {
+			return context.Cause(sending)
+		}
 		line, err := in.next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
-			return errors.Join(p.flush(ctx), fmt.Errorf("%s: %w", p.name, err))
+			return fmt.Errorf("%s: %w", p.name, err)
 		}
-		if err := p.line(ctx, line, in.number); err != nil {
-			return err
+		rec, timed := p.record(line)
+		if err := p.judge(rec); err != nil {
+			return &LineError{Name: p.name, Line: in.number, Err: err, Refused: true}
 		}
-		read, size = read+1, size+int64(len(line))
+		p.send(sending, rec, in.number, timed)
+		read++
 		if p.opts.Progress != nil && read%progressEvery == 0 {
-			p.opts.Progress(read, size)
+			p.opts.Progress(read, in.bytes)
 		}
-		if err := p.pace(ctx, started, read); err != nil {
-			return err
-		}
-	}
-	if err := p.flush(ctx); err != nil {
-		return err
 	}
 	if p.opts.Progress != nil {
-		p.opts.Progress(read, size)
+		p.opts.Progress(read, in.bytes)
 	}
 	return nil
 }
 
-func (p *producer) failed() bool {
+// going reports whether every answer so far was a good one.
+func (p *producer) going() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.failure != nil
+	return p.failure == nil
 }
 
-// line checks a line, and sends it when there is room. A line that is refused
-// becomes the failure of the run.
-func (p *producer) line(ctx context.Context, line []byte, number int64) error {
-	rec, timed := p.record(line)
-	if p.opts.Validate != nil && !p.opts.Raw {
-		if err := p.opts.Validate(rec.Value, rec.Timestamp); err != nil {
-			return p.refuse(ctx, number, err)
+// pace holds back what is ahead of the rate.
+func (p *producer) pace(ctx context.Context, started time.Time, read int64) error {
+	if p.opts.Rate > 0 {
+		due := started.Add(time.Duration(float64(read) / p.opts.Rate * float64(time.Second)))
+		if ahead := time.Until(due); ahead > time.Millisecond {
+			select {
+			case <-ctx.Done():
+			case <-time.After(ahead):
+			}
 		}
 	}
-	if len(rec.Value)+len(rec.Key)+recordOverhead > int(p.limit) {
-		return p.refuse(ctx, number, p.reason(rec, kerr.MessageTooLarge))
-	}
-	weight := min(int64(len(rec.Value)), inFlightBytes)
-	if err := p.room.Acquire(ctx, weight); err != nil {
-		return context.Cause(ctx)
-	}
-	p.mu.Lock()
-	if p.flying == 0 {
-		p.moved = time.Now()
-	}
-	p.flying++
-	p.given++
-	p.mu.Unlock()
-	p.client.Produce(ctx, rec, func(rec *kgo.Record, err error) {
-		p.room.Release(weight)
-		p.done(number, rec, timed, err)
-	})
-	return nil
+	return ctx.Err()
 }
 
-// record makes the record of a line, which it copies.
-func (p *producer) record(line []byte) (rec *kgo.Record, timed bool) {
-	m := scan(line)
-	var value []byte
-	if p.shift == 0 {
-		value = bytes.Clone(line)
-	} else {
-		value = rebase(line, m, p.shift)
-		m = scan(value)
+// send waits for room in the client.
+func (p *producer) send(ctx context.Context, rec *kgo.Record, number int64, timed bool) {
+	p.mu.Lock()
+	if p.given++; p.flying == 0 {
+		p.stall.Reset(p.stallAfter)
 	}
-	rec = &kgo.Record{Value: value, Key: m.key(value), Headers: contentType}
-	if rec.Timestamp, timed = m.eventTime(value); !timed {
-		rec.Timestamp = time.Now()
+	p.flying++
+	p.mu.Unlock()
+	p.client.Produce(ctx, rec, func(rec *kgo.Record, err error) { p.done(number, rec, timed, err) })
+}
+
+// record makes the record of a line. What is no event has no key, and the
+// present as its time.
+func (p *producer) record(line []byte) (rec *kgo.Record, timed bool) {
+	rec = &kgo.Record{Value: line, Headers: contentType, Timestamp: time.Now()}
+	event, err := decode(p.decoder, line)
+	if err != nil {
+		return rec, false
+	}
+	if event.Has(envelope.ColSessionID) {
+		rec.Key = bytes.Clone(event.Value(envelope.ColSessionID).Text)
+	}
+	if p.sum.Shift != 0 {
+		rec.Value = rebase(line, event, p.sum.Shift)
+	}
+	if at := time.UnixMicro(event.Time()).Add(p.sum.Shift); at.Unix() >= 0 && at.Year() <= lastYear {
+		rec.Timestamp, timed = at, true
 	}
 	return rec, timed
 }
 
+// lastYear is the last one whose nanoseconds the client can count.
+const lastYear = 2261
+
 var contentType = []kgo.RecordHeader{{Key: "content-type", Value: []byte(ContentType)}}
+
+// newDecoder makes a decoder that tells what an event says. Whether the sink
+// will take it is for Validate to say.
+func newDecoder() *envelope.Decoder {
+	return envelope.NewDecoder(envelope.Limits{MaxEventBytes: maxLineBytes})
+}
+
+// decode reads a line as the sink will read its record. The event is valid until
+// the decoder's next one.
+func decode(d *envelope.Decoder, line []byte) (*envelope.Event, error) {
+	events, err := d.Decode(&envelope.Record{Value: line, Headers: envelopeHeaders, Timestamp: -1})
+	if err != nil {
+		return nil, err
+	}
+	return &events[0], nil
+}
+
+var envelopeHeaders = []envelope.Header{{Key: contentType[0].Key, Value: contentType[0].Value}}
+
+// judge says why a record must not be sent.
+func (p *producer) judge(rec *kgo.Record) error {
+	if p.opts.Validate != nil && !p.opts.Raw {
+		if err := p.opts.Validate(rec.Value, rec.Timestamp); err != nil {
+			return err
+		}
+	}
+	if len(rec.Value)+len(rec.Key)+recordOverhead > int(p.limit) {
+		return fmt.Errorf("an event of %d bytes, and up to %d around it, is too large for topic %s, which takes %d: raise its max.message.bytes: %w",
+			len(rec.Value), recordOverhead+len(rec.Key), p.opts.Topic, p.limit, kerr.MessageTooLarge)
+	}
+	return nil
+}
 
 // done books what became of a record; the first failure ends the run.
 func (p *producer) done(number int64, rec *kgo.Record, timed bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.flying--
-	p.moved = time.Now()
-	if err == nil {
+	if p.flying--; p.flying == 0 {
+		p.stall.Stop()
+	} else {
+		p.stall.Reset(p.stallAfter)
+	}
+	switch {
+	case err == nil:
 		p.sum.Lines++
 		p.sum.Bytes += int64(len(rec.Value))
 		if timed && rec.Timestamp.After(p.sum.Newest) {
 			p.sum.Newest = rec.Timestamp
 		}
-		return
-	}
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, kgo.ErrClientClosed) {
-		return // a consequence, not a cause
-	}
-	if p.failure == nil || number < p.failure.Line {
-		p.failure = &LineError{Name: p.name, Line: number, Err: p.reason(rec, err)}
+	case errors.Is(err, context.Canceled), errors.Is(err, kgo.ErrClientClosed):
+		// a consequence, not a cause
+	case p.failure == nil || number < p.failure.Line:
+		p.failure = &LineError{Name: p.name, Line: number, Err: p.reason(err)}
 	}
 }
 
-// reason says what to do about a record that the cluster refused.
-func (p *producer) reason(rec *kgo.Record, err error) error {
+// reason says what to do about a record that the cluster refuses. It refuses
+// whole batches, and does not say which of their records is at fault.
+func (p *producer) reason(err error) error {
+	topic := p.opts.Topic
 	switch {
 	case errors.Is(err, kerr.MessageTooLarge):
-		return fmt.Errorf("an event of %d bytes is too large for topic %s, which takes %d: raise its max.message.bytes: %w", len(rec.Value), p.opts.Topic, p.limit, err)
+		return fmt.Errorf("the events from here on are too large a batch for topic %s: raise its max.message.bytes, "+
+			"or let this user describe the topic, so that the limit is known: %w", topic, err)
 	case errors.Is(err, kerr.InvalidTimestamp):
-		return fmt.Errorf("the cluster refuses the time %s: raise message.timestamp.before.max.ms or .after.max.ms of topic %s, or move the events to now: %w",
-			rec.Timestamp.Format(time.RFC3339), p.opts.Topic, err)
+		return fmt.Errorf("the cluster refuses the time of this event or of one soon after: raise message.timestamp.before.max.ms "+
+			"or .after.max.ms of topic %s, or move the events to now: %w", topic, err)
 	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
-		return fmt.Errorf("this user may not write to topic %s: ask who runs the cluster for it: %w", p.opts.Topic, err)
+		return fmt.Errorf("this user may not write to topic %s: ask who runs the cluster for it: %w", topic, err)
 	}
-	return fmt.Errorf("send to topic %s: %w", p.opts.Topic, err)
-}
-
-// refuse stops at a line: all before it still get there.
-func (p *producer) refuse(ctx context.Context, number int64, reason error) error {
-	if err := p.flush(ctx); err != nil {
-		return err
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.failure == nil {
-		p.failure = &LineError{Name: p.name, Line: number, Err: reason, Refused: true}
-	}
-	return p.failure
-}
-
-func (p *producer) flush(ctx context.Context) error {
-	if err := p.client.Flush(ctx); err != nil {
-		return context.Cause(ctx)
-	}
-	return nil
-}
-
-// settle waits a little, after the run was stopped, for answers to what is on
-// the wire, so that the counts are exact where they can be.
-func (p *producer) settle(ctx context.Context) {
-	if ctx.Err() == nil || errors.Is(context.Cause(ctx), errStalled) {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
-	defer cancel()
-	_ = p.client.Flush(ctx) // what has no answer by then is counted as unknown
-}
-
-// pace holds back what is ahead of the rate.
-func (p *producer) pace(ctx context.Context, started time.Time, read int64) error {
-	if p.opts.Rate == 0 {
-		return nil
-	}
-	ahead := time.Duration(float64(read)/p.opts.Rate*float64(time.Second)) - time.Since(started)
-	if ahead < time.Millisecond {
-		return nil
-	}
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-time.After(ahead):
-		return nil
-	}
-}
-
-// errStalled: a cluster that stops answering must not hold the run for ever.
-var errStalled = errors.New("no broker acknowledges")
-
-// watch ends the run when nothing comes back for too long. Only closing the
-// client gives up records whose fate is not known.
-func (p *producer) watch(ctx context.Context, cancel context.CancelCauseFunc) {
-	tick := time.NewTicker(stallTimeout / 10)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		p.mu.Lock()
-		stalled := p.flying > 0 && time.Since(p.moved) > stallTimeout
-		p.mu.Unlock()
-		if stalled {
-			cancel(errStalled)
-			return
-		}
-	}
+	return fmt.Errorf("send to topic %s: %w", topic, err)
 }
 
 // explain makes the error of the run one for people. The lock is held.
 func (p *producer) explain(err error) error {
-	if p.failure != nil {
+	known := fmt.Sprintf("topic %s has %s of it", p.opts.Topic, countLines(p.sum.Lines))
+	if unknown := p.given - p.sum.Lines; unknown > 0 {
+		known += fmt.Sprintf(", and up to %d more that were not acknowledged", unknown)
+	}
+	var line *LineError
+	switch {
+	case p.failure != nil:
 		p.failure.Sent = p.sum.Lines
 		return p.failure
-	}
-	switch {
-	case err == nil:
-		return nil
+	case errors.As(err, &line):
+		line.Sent = p.sum.Lines
 	case errors.Is(err, errStalled):
-		return fmt.Errorf("%s: no broker has acknowledged anything for %s: %d lines are in topic %s, up to %d more may be: %w",
-			p.name, stallTimeout, p.sum.Lines, p.opts.Topic, p.given-p.sum.Lines, err)
+		return fmt.Errorf("%s: %w anything for %s: %s", p.name, err, p.stallAfter, known)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%s: stopped: %d lines are in topic %s, up to %d more may be: %w", p.name, p.sum.Lines, p.opts.Topic, p.given-p.sum.Lines, err)
+		return fmt.Errorf("%s: stopped: %s: %w", p.name, known, err)
 	}
 	return err
 }
