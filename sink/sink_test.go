@@ -51,6 +51,10 @@ func TestSinkIgnoresGroupOffsets(t *testing.T) {
 	l.requireOnce()
 }
 
+// faultTimeout is a commit timeout that a snapshot commit without a fault keeps on
+// a busy machine too.
+const faultTimeout = 1500 * time.Millisecond
+
 var errTest = errors.New("connection reset by test")
 
 // Each fault of a snapshot commit, in both tables, landed and not landed.
@@ -85,15 +89,16 @@ func TestSinkRestartsAfterUnknownOutcome(t *testing.T) {
 	for _, table := range []string{catalog.AgentEvents, catalog.DeadLetters} {
 		for name, lands := range map[string]bool{"landed": true, "not landed": false} {
 			t.Run(table+" "+name, func(t *testing.T) {
+				t.Parallel()
 				l := newLab(t)
 				l.produce(200, 5)
 				cfg := l.config()
-				cfg.CommitTimeout = 50 * time.Millisecond
+				cfg.CommitTimeout = faultTimeout
 				l.faults.Store(&faultPlan{table, func(land func() error) error {
 					if lands {
 						require.NoError(t, land())
 					}
-					time.Sleep(100 * time.Millisecond) // past the commit timeout
+					time.Sleep(faultTimeout) // past the commit timeout
 					return errTest
 				}})
 				s, err := New(cfg, l.cat)
@@ -116,8 +121,8 @@ func TestSinkKeepsDeadLettersAcrossALimitChange(t *testing.T) {
 	strict := l.config()
 	strict.Limits.MaxEventBytes = 60 // every event is too large
 	strict.Limits.MaxEventAge, strict.Limits.MaxClockSkew = 100*24*time.Hour, time.Hour
-	strict.CommitTimeout = 50 * time.Millisecond
-	l.faults.Store(&faultPlan{catalog.AgentEvents, func(func() error) error { time.Sleep(100 * time.Millisecond); return errTest }})
+	strict.CommitTimeout = faultTimeout
+	l.faults.Store(&faultPlan{catalog.AgentEvents, func(func() error) error { time.Sleep(faultTimeout); return errTest }})
 	s, err := New(strict, l.cat)
 	require.NoError(t, err)
 	require.Error(t, s.Run(context.Background()))
