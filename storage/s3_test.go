@@ -172,3 +172,23 @@ func TestS3ConfigHidesSecrets(t *testing.T) {
 		require.Contains(t, text, "key id")
 	}
 }
+
+// TestS3Buffered: what a writer holds counts for whoever keeps a memory budget.
+func TestS3Buffered(t *testing.T) {
+	l := newLab(t)
+	w, err := l.direct.Create("s3://one/f")
+	require.NoError(t, err)
+	held := w.(interface{ Buffered() int64 }).Buffered
+	require.Zero(t, held())
+	_, err = w.Write(noise(1000))
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, held(), int64(1000))
+	for range 4 {
+		_, err = w.Write(noise(partSize))
+		require.NoError(t, err)
+		require.LessOrEqual(t, held(), int64(3*partSize), "two parts, and what a slice grows by")
+		require.GreaterOrEqual(t, held(), int64(partSize))
+	}
+	require.NoError(t, w.Close())
+	require.Zero(t, held())
+}

@@ -70,6 +70,16 @@ func (w *s3Writer) Write(p []byte) (n int, err error) {
 	return n, nil
 }
 
+// Buffered is how many bytes the writer holds: the part that fills, and the one
+// that is under way or was and waits to be filled.
+func (w *s3Writer) Buffered() int64 {
+	held := int64(cap(w.filling))
+	if w.sending != nil {
+		held += w.client.partSize
+	}
+	return held
+}
+
 // ReadFrom copies r, remembering that a failed read leaves the file incomplete.
 func (w *s3Writer) ReadFrom(r io.Reader) (int64, error) {
 	if w.err != nil {

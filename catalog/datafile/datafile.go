@@ -113,8 +113,17 @@ func (w *Writer) usable() error {
 	return w.err
 }
 
-// Buffered is how many bytes the writer holds in memory.
-func (w *Writer) Buffered() int64 { return w.pq.held }
+// bufferer is what storage writers offer that hold in memory what they were given:
+// parts of an upload.
+type bufferer interface{ Buffered() int64 }
+
+// Buffered is how many bytes the writer holds in memory, storage's share included.
+func (w *Writer) Buffered() int64 {
+	if b, ok := w.out.w.(bufferer); ok {
+		return w.pq.held + b.Buffered()
+	}
+	return w.pq.held
+}
 
 // Size is how large the file is, with an estimate of what is still in memory.
 func (w *Writer) Size() int64 { return w.out.n + w.pq.unwritten() }
