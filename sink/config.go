@@ -1,7 +1,7 @@
 // Package sink reads Kafka topics and makes their records rows of Iceberg
 // tables, each record once. The way of a record:
 //
-//	poll (consume.go) -> decode and convert (take.go) -> data files (router.go)
+//	poll (sink.go) -> decode and convert (take.go) -> data files (router.go)
 //	-> snapshot commits, then the offset commit (flush.go)
 //
 // The table is the truth about offsets: a sink starts where the table says

@@ -262,7 +262,7 @@ Done in %s. Next:
   %[2]s status -c %[3]s
 The broker has stopped with this command; to go on with it (in another terminal), then send and write more:
   %[2]s dev-broker --dir %[4]s --port %[5]d
-  %[2]s gen -c %[3]s --events 1000 --seed 2 --to-topic
+  %[2]s gen -c %[3]s --events 1000 --seed 2 --start now --to-topic
   %[2]s run -c %[3]s --until-caught-up`,
 		ui.Duration(time.Since(q.started)), me, conf, shellQuote(filepath.Join(q.dir, "broker")), q.port)
 }
