@@ -337,9 +337,7 @@ func (b *binder) finish() error {
 			b.fail(fmt.Errorf("column %s is required and the sink has no value for it: make it optional", field.Name))
 			break
 		}
-		if b.columns[i] = newUnfilled(field.Type, b.mem); b.columns[i] == nil {
-			b.fail(fmt.Errorf("column %s is %s, which the sink cannot write, not even as NULL", field.Name, field.Type))
-		}
+		b.columns[i] = newColumn(field.Type, layoutUnfilled, b.mem)
 	}
 	return b.err
 }

@@ -89,12 +89,12 @@ func sampleEvent(ev *envelope.Event, row int) {
 	}
 }
 
-// reference builds the same rows with Arrow's own builders.
-func reference(schema *arrow.Schema, n int) arrow.RecordBatch {
+// reference builds n rows from the first one on with Arrow's own builders.
+func reference(schema *arrow.Schema, first, n int) arrow.RecordBatch {
 	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
 	defer b.Release()
 	var ev envelope.Event
-	for row := range n {
+	for row := first; row < first+n; row++ {
 		sampleEvent(&ev, row)
 		for i := range envelope.Columns {
 			id, fb := envelope.ColumnID(i), b.Field(i)
@@ -183,7 +183,8 @@ func sampleProvenance(row int) *Provenance {
 }
 
 // Several batches from one builder, of sizes around a byte of the validity
-// bitmap, each equal to what Arrow's own builders make.
+// bitmap and with NULLs in other places each time, since buffers are used again;
+// each equal to what Arrow's own builders make.
 func TestBuilderMatchesArrowBuilders(t *testing.T) {
 	mem := memory.NewCheckedAllocator(memory.NewGoAllocator())
 	defer mem.AssertSize(t, 0)
@@ -192,13 +193,13 @@ func TestBuilderMatchesArrowBuilders(t *testing.T) {
 	require.NoError(t, err)
 	defer b.Release()
 	var ev envelope.Event
-	for _, n := range []int{1, 7, 8, 9, 64, 1000, 0, 3} {
-		for row := range n {
+	for first, n := range []int{1, 7, 8, 9, 64, 1000, 0, 3, 65, 999} {
+		for row := first; row < first+n; row++ {
 			sampleEvent(&ev, row)
 			b.Append(&ev, sampleProvenance(row))
 		}
 		require.Equal(t, n, b.Rows())
-		got, want := b.NewRecordBatch(), reference(schema, n)
+		got, want := b.NewRecordBatch(), reference(schema, first, n)
 		require.EqualValues(t, n, got.NumRows())
 		for i, c := range got.Columns() {
 			require.Truef(t, array.Equal(want.Column(i), c), "%d rows, column %s:\nwant %v\ngot  %v", n, got.ColumnName(i), want.Column(i), c)
@@ -208,6 +209,32 @@ func TestBuilderMatchesArrowBuilders(t *testing.T) {
 		require.Zero(t, b.Bytes())
 		got.Release()
 		want.Release()
+	}
+}
+
+// Columns without a value share one buffer of zeros, as long as the batch.
+func TestRowsWithoutValues(t *testing.T) {
+	b, err := NewBuilder(schemaOf(eventFields()...), memory.DefaultAllocator)
+	require.NoError(t, err)
+	defer b.Release()
+	var ev envelope.Event
+	for _, n := range []int{1, 3, 100, 5000, 17} {
+		for range n {
+			b.Append(&ev, &Provenance{Timestamp: -1})
+		}
+		rb := b.NewRecordBatch()
+		for i := range envelope.Columns {
+			c := rb.Column(i)
+			require.Equal(t, n, c.NullN(), rb.ColumnName(i))
+			require.Equal(t, "(null)", c.ValueStr(n-1), rb.ColumnName(i))
+			for _, buf := range c.Data().Buffers() {
+				require.NotNil(t, buf, rb.ColumnName(i))
+			}
+			if width, ok := c.DataType().(arrow.FixedWidthDataType); ok {
+				require.GreaterOrEqual(t, c.Data().Buffers()[1].Len(), n*width.Bytes(), rb.ColumnName(i))
+			}
+		}
+		rb.Release()
 	}
 }
 
@@ -221,7 +248,7 @@ func TestRecordBatchIsIndependent(t *testing.T) {
 	var batches []arrow.RecordBatch
 	var ev envelope.Event
 	for n := 1; n < 20; n++ {
-		for row := range n {
+		for row := n - 1; row < 2*n-1; row++ {
 			sampleEvent(&ev, row)
 			b.Append(&ev, sampleProvenance(row))
 		}
@@ -229,7 +256,7 @@ func TestRecordBatchIsIndependent(t *testing.T) {
 	}
 	b.Release()
 	for i, rb := range batches {
-		want := reference(schema, i+1)
+		want := reference(schema, i, i+1)
 		require.True(t, array.RecordEqual(want, rb))
 		want.Release()
 		rb.Release()
@@ -237,13 +264,20 @@ func TestRecordBatchIsIndependent(t *testing.T) {
 }
 
 func TestBindingByName(t *testing.T) {
-	schema := schemaOf(
-		field("added_by_someone", arrow.FixedWidthTypes.Boolean, true),
+	foreign := []arrow.DataType{
+		arrow.FixedWidthTypes.Boolean, arrow.PrimitiveTypes.Float32, arrow.FixedWidthTypes.Date32, arrow.FixedWidthTypes.Time64us, &arrow.FixedSizeBinaryType{ByteWidth: 16},
+		&arrow.TimestampType{Unit: arrow.Microsecond}, arrow.MapOf(text, arrow.PrimitiveTypes.Int64), arrow.StructOf(field("a", texts, true)), texts,
+	}
+	var theirs []arrow.Field
+	for i, t := range foreign {
+		theirs = append(theirs, field(fmt.Sprintf("foreign_%d", i), t, true))
+	}
+	schema := schemaOf(append(theirs,
 		field("theirs", headers, true),
 		field("source", text, true),
 		field(colPartition, arrow.PrimitiveTypes.Int64, false), // widened
 		field("cost_amount", &arrow.Decimal128Type{Precision: 38, Scale: 9}, true),
-	)
+	)...)
 	b, err := NewBuilder(schema, memory.DefaultAllocator)
 	require.NoError(t, err)
 	defer b.Release()
@@ -251,15 +285,17 @@ func TestBindingByName(t *testing.T) {
 	sampleEvent(&ev, 1)
 	ev.Set(envelope.ColSource, textValue("s"))
 	ev.Set(envelope.ColCostAmount, envelope.Value{Int: -1})
-	b.Append(&ev, &Provenance{Partition: 7})
+	b.Append(&ev, &Provenance{Partition: 7, Key: []byte("k"), Headers: []envelope.Header{{Key: "h"}}})
 	rb := b.NewRecordBatch()
 	defer rb.Release()
-	require.Equal(t, "(null)", cell(t, rb, "added_by_someone", 0))
+	for _, f := range theirs {
+		require.Equal(t, "(null)", cell(t, rb, f.Name, 0))
+	}
 	require.Equal(t, "(null)", cell(t, rb, "theirs", 0))
 	require.Equal(t, "s", cell(t, rb, "source", 0))
 	require.Equal(t, "7", cell(t, rb, colPartition, 0))
 	require.Equal(t, "-1e-09", cell(t, rb, "cost_amount", 0))
-	v := rb.Column(4).(*array.Decimal128).Value(0)
+	v := rb.Column(len(schema.Fields()) - 1).(*array.Decimal128).Value(0)
 	require.Equal(t, "-1", v.BigInt().String())
 }
 

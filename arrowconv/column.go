@@ -171,26 +171,17 @@ func newColumn(dtype arrow.DataType, l layout, mem memory.Allocator, children ..
 	return c
 }
 
-// advance makes row the column's next one, NULL in the rows before it.
+// advance makes row the column's next one and valid, NULL the rows before it.
 func (c *column) advance(row int) {
 	if n := row - c.rows; n > 0 {
 		c.appendNulls(n)
 	}
-	c.mark(true)
-}
-
-// mark counts one more row as valid or NULL.
-func (c *column) mark(valid bool) {
-	at, bit := c.rows>>3, byte(1)<<(c.rows&7)
+	at, bit := row>>3, byte(1)<<(row&7)
 	if at >= c.valid.used {
 		c.valid.extend(1)
-		c.valid.buf[at] = 0
+		c.valid.buf[at] = 0 // the buffer served an earlier batch
 	}
-	if valid {
-		c.valid.buf[at] |= bit
-	} else {
-		c.nulls++
-	}
+	c.valid.buf[at] |= bit
 	c.rows++
 }
 

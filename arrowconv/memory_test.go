@@ -104,6 +104,20 @@ func TestSteadyStateAllocations(t *testing.T) {
 	require.Less(t, testing.AllocsPerRun(5, batch)/rows, 0.3)
 }
 
+// A builder that is released with rows in it gives everything back.
+func TestReleaseWithRows(t *testing.T) {
+	mem := memory.NewCheckedAllocator(memory.NewGoAllocator())
+	b, err := NewBuilder(schemaOf(eventFields()...), mem)
+	require.NoError(t, err)
+	var ev envelope.Event
+	for row := range 100 {
+		sampleEvent(&ev, row)
+		b.Append(&ev, sampleProvenance(row))
+	}
+	b.Release()
+	mem.AssertSize(t, 0)
+}
+
 // One huge event does not hold its memory after its record batch.
 func TestHugeEventsAreNotKept(t *testing.T) {
 	mem := memory.NewCheckedAllocator(memory.NewGoAllocator())

@@ -2,7 +2,6 @@ package arrowconv
 
 import (
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 )
 
@@ -91,11 +90,4 @@ func headersColumn(t arrow.DataType, mem memory.Allocator) (*column, bool) {
 		return nil, false
 	}
 	return newColumn(t, layoutList, mem, newColumn(st, layoutStruct, mem, key, value)), true
-}
-
-// newUnfilled makes a column of NULLs of any type that Arrow can build.
-func newUnfilled(t arrow.DataType, mem memory.Allocator) *column {
-	probe := array.MakeArrayOfNull(mem, t, 0)
-	probe.Release()
-	return newColumn(t, layoutUnfilled, mem)
 }
