@@ -1,0 +1,49 @@
+package queries
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/stretchr/testify/require"
+
+	"github.com/auditlake/auditlake/catalog"
+	"github.com/auditlake/auditlake/storage"
+	"github.com/auditlake/auditlake/storage/storagetest"
+)
+
+func TestALakeOnS3IsReadThroughTheCache(t *testing.T) {
+	server := storagetest.StartS3(t, "lake")
+	l := openLake(t, catalog.Config{
+		Type: "sqlite", URI: filepath.Join(t.TempDir(), "catalog.db"), Warehouse: "s3://lake/some where", Create: true, Storage: storage.Config{S3: server},
+	})
+	t.Cleanup(func() { storage.Register(storage.Config{}) })
+	l.commit(readLog(t)[:100]...) // two of them dead letters, one that landed twice
+	opts := Options{CacheDir: filepath.Join(t.TempDir(), "cache")}
+	require.Equal(t, "99", one(t, l.session(opts), "SELECT count(*) FROM agent_log"))
+	var b strings.Builder
+	_, err := l.session(opts).Query(context.Background(), "completeness", nil, Output{Format: CSV}, &b)
+	require.NoError(t, err)
+	require.Empty(t, runDirs(t, opts.CacheDir))
+
+	script, err := l.session(opts).SetupScript(context.Background())
+	require.NoError(t, err)
+	require.Contains(t, script, "ENDPOINT '"+strings.TrimPrefix(server.Endpoint, "http://")+"', USE_SSL false, URL_STYLE 'path'")
+	require.NotContains(t, script, server.SecretAccessKey)
+
+	// What is gone from the bucket is still in the cache; without that it is an error that names the file.
+	plan, err := Tables(l.cat).Plan(context.Background(), catalog.AgentEvents, catalog.PlanOptions{})
+	require.NoError(t, err)
+	gone := plan.Files[0].URI
+	_, err = storagetest.Client(server).DeleteObject(context.Background(), &s3.DeleteObjectInput{
+		Bucket: aws.String("lake"), Key: aws.String(strings.TrimPrefix(gone, "s3://lake/"))})
+	require.NoError(t, err)
+	require.Equal(t, "99", one(t, l.session(opts), "SELECT count(*) FROM agent_log"))
+	opts.CacheDir = filepath.Join(t.TempDir(), "cold")
+	err = run(l.session(opts), "SELECT count(*) FROM agent_log")
+	require.ErrorContains(t, err, gone)
+	require.NotContains(t, err.Error(), "\n")
+}
