@@ -104,14 +104,15 @@ func Produce(ctx context.Context, opts ProduceOptions, name string, input io.Rea
 		return Produced{}, fmt.Errorf("a rate of %v events a second is none: give 0 for no limit", opts.Rate)
 	}
 	p := &producer{opts: opts, name: name, decoder: newDecoder(), stallAfter: stallTimeout}
+	if err := p.open(ctx); err != nil {
+		return Produced{}, err
+	}
 	if !opts.RebaseTo.IsZero() {
 		var err error
 		if p.sum.Shift, err = rebaseShift(input, name, opts.RebaseTo); err != nil {
+			p.client.Close()
 			return Produced{}, err
 		}
-	}
-	if err := p.open(ctx); err != nil {
-		return Produced{}, err
 	}
 	sending, giveUp := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer giveUp(nil)
