@@ -23,15 +23,35 @@ type clusterInfo struct {
 // How long the first contact with the cluster may take.
 const connectTimeout = 15 * time.Second
 
-// connect makes the client, checks that cluster and topics are there and joins
-// the consumer group.
+// connect checks that cluster and topics are there and joins the consumer group.
+// Two clients: a consumer begins to join as soon as it is made, and what an
+// assignment needs to know must be known by then.
 func (s *Sink) connect(ctx context.Context) error {
+	reach := append([]kgo.Opt{kgo.SeedBrokers(s.cfg.Brokers...)}, s.cfg.Client...)
+	plain, err := kgo.NewClient(reach...)
+	if err != nil {
+		return &Error{Text: "kafka configuration", Usage: true, Err: err}
+	}
+	s.admin = kadm.NewClient(plain)
+	checkCtx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	if s.cluster, err = readCluster(checkCtx, s.admin, s.cfg.Brokers, s.cfg.Topics); err != nil {
+		s.admin.Close()
+		return err
+	}
+	if s.client, err = kgo.NewClient(append(reach, s.consumerOptions()...)...); err != nil {
+		s.admin.Close()
+		return &Error{Text: "kafka configuration", Usage: true, Err: err}
+	}
+	return nil
+}
+
+func (s *Sink) consumerOptions() []kgo.Opt {
 	isolation := kgo.ReadCommitted()
 	if s.cfg.ReadUncommitted {
 		isolation = kgo.ReadUncommitted()
 	}
-	opts := append([]kgo.Opt{
-		kgo.SeedBrokers(s.cfg.Brokers...),
+	return []kgo.Opt{
 		kgo.ConsumerGroup(s.cfg.Group),
 		kgo.ConsumeTopics(s.cfg.Topics...),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
@@ -49,20 +69,7 @@ func (s *Sink) connect(ctx context.Context) error {
 		kgo.AdjustFetchOffsetsFn(s.assigned),
 		kgo.OnPartitionsRevoked(s.revoked),
 		kgo.OnPartitionsLost(s.lost),
-	}, s.cfg.Client...)
-	client, err := kgo.NewClient(opts...)
-	if err != nil {
-		return &Error{Text: "kafka configuration", Usage: true, Err: err}
 	}
-	admin := kadm.NewClient(client)
-	checkCtx, cancel := context.WithTimeout(ctx, connectTimeout)
-	defer cancel()
-	if s.cluster, err = readCluster(checkCtx, admin, s.cfg.Brokers, s.cfg.Topics); err != nil {
-		client.Close()
-		return err
-	}
-	s.client, s.admin = client, admin
-	return nil
 }
 
 // Bounds on what the client buffers ahead of the sink: the fetches under way, and

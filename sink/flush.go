@@ -226,7 +226,7 @@ func detached(ctx context.Context, grace time.Duration) (context.Context, contex
 	return out, func() { stop(); cancel() }
 }
 
-func (s *Sink) dropBatch(string) {
+func (s *Sink) drop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.dropLocked()

@@ -29,7 +29,7 @@ type router struct {
 	schema *arrow.Schema
 	fields []catalog.PartitionField
 	source []partitionSource // of each partition field
-	prefix string              // of file names: the commit id
+	prefix string            // of file names: the commit id
 	opts   catalog.WriteOptions
 	target int64 // bytes at which a file is finished
 

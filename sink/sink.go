@@ -94,8 +94,9 @@ func (s *Sink) Run(ctx context.Context) error {
 	if err := s.connect(ctx); err != nil {
 		return err
 	}
-	defer s.client.Close()
-	defer s.dropBatch("stop")
+	defer s.admin.Close()
+	defer s.client.Close() // leaves the group
+	defer s.drop()
 	if s.cfg.UntilCaughtUp {
 		if err := s.setGoals(ctx); err != nil {
 			return err

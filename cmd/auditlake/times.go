@@ -30,7 +30,7 @@ func addScanFlags(cmd *cobra.Command) *scanFlags {
 	s := &scanFlags{}
 	f := cmd.Flags()
 	f.StringVar(&s.from, "from", "", "only rows from this `TIME` on: 2026-03-14, RFC 3339, or 7d for seven days ago (UTC)")
-	f.StringVar(&s.to, "to", "", "only rows before this `TIME`")
+	f.StringVar(&s.to, "to", "", "only rows before this `TIME`; a date is its first moment")
 	f.Int64Var(&s.snapshot, "snapshot", 0, "read snapshot `ID` of agent_events, not the current one")
 	f.StringVar(&s.asOf, "as-of", "", "read the tables as they were at this `TIME`")
 	for _, name := range []string{"from", "to", "as-of"} {
