@@ -67,7 +67,7 @@ func run(o options) error {
 		if err != nil {
 			return err
 		}
-		defer os.RemoveAll(dir)
+		defer func() { _ = os.RemoveAll(dir) }() // a temporary folder
 		o.dir = dir
 	}
 	if o.binary == "" {
@@ -144,7 +144,7 @@ func (o options) summary(sinks, ducks []result) error {
 // runSink runs the sink over the whole topic into a fresh lake.
 func runSink(o options, broker string, round int) (result, error) {
 	lake := filepath.Join(o.dir, fmt.Sprintf("lake%d", round))
-	defer os.RemoveAll(lake)
+	defer func() { _ = os.RemoveAll(lake) }()
 	if err := os.MkdirAll(lake, 0o755); err != nil {
 		return result{}, err
 	}

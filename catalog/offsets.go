@@ -174,7 +174,7 @@ type partitionRange struct {
 
 func encodeRanges(ranges []Range) string {
 	sorted := slices.Clone(ranges)
-	slices.SortFunc(sorted, func(a, b Range) int { return a.TopicPartition.Compare(b.TopicPartition) })
+	slices.SortFunc(sorted, func(a, b Range) int { return a.Compare(b.TopicPartition) })
 	var topics []topicRanges
 	for _, r := range sorted {
 		if n := len(topics); n == 0 || topics[n-1].ClusterID != r.ClusterID || topics[n-1].Topic != r.Topic || topics[n-1].TopicID != r.TopicID {

@@ -26,8 +26,9 @@ func judge(report *Report, events, dead *side) {
 	}
 	for _, s := range []*side{events, dead} {
 		for _, key := range sortedKeys(s.seen) {
-			_, pending := s.offsets[partitionNamed(s.offsets, key)]
-			if !known[key] && !(s == dead && pending) {
+			// Dead letters land first: their table may know a topic partition alone.
+			_, ahead := s.offsets[partitionNamed(s.offsets, key)]
+			if !known[key] && (s != dead || !ahead) {
 				report.problem(Problem{Kind: "beyond_committed", Table: s.table.name, Topic: key.topic, Partition: key.partition},
 					"%s holds %d rows of %s/%d, for which no offset is committed", s.table.name, s.seen[key].rows, key.topic, key.partition)
 			}

@@ -129,12 +129,12 @@ func (s *side) readFile(ctx context.Context, io storage.FileIO, f PlannedFile) (
 	if err != nil {
 		return 0, err
 	}
-	defer src.Close()
+	defer func() { _ = src.Close() }() // it was only read
 	pf, err := file.NewParquetReader(src)
 	if err != nil {
 		return 0, err
 	}
-	defer pf.Close()
+	defer func() { _ = pf.Close() }()
 	reader, err := pqarrow.NewFileReader(pf, pqarrow.ArrowReadProperties{BatchSize: 64 << 10}, memory.DefaultAllocator)
 	if err != nil {
 		return 0, err

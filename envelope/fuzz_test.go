@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -57,8 +58,8 @@ func bothReadings(t *testing.T, d *Decoder, value []byte) bool {
 	before := bytes.Clone(value)
 	events, err := d.Decode(&Record{Value: value, Headers: []Header{{"content-type", []byte(structuredType)}}, Timestamp: -1})
 	require.True(t, bytes.Equal(before, value), "the record was written to")
-	inv, _ := err.(*Invalid)
-	if inv != nil {
+	var inv *Invalid
+	if errors.As(err, &inv) {
 		require.True(t, utf8.ValidString(inv.Text) && len(inv.Text) < 300 && !strings.Contains(inv.Text, "\n"), "%q", inv.Text)
 	}
 	if len(value) == 0 {
@@ -68,7 +69,8 @@ func bothReadings(t *testing.T, d *Decoder, value []byte) bool {
 	if want := slowSyntax(value); want != "" {
 		require.NotNil(t, inv, "accepted %q, which is %s", value, want)
 		// Too deep shows before what is wrong after it.
-		if inv.Class != want && !(inv.Class == TooDeep && want == NotJSON && depthOf(value) > maxDepth) {
+		early := inv.Class == TooDeep && want == NotJSON && depthOf(value) > maxDepth
+		if inv.Class != want && !early {
 			t.Fatalf("%q is %s, the decoder says %s", value, want, inv.Class)
 		}
 		return false

@@ -18,7 +18,7 @@ func parseTime(b []byte) (micros int64, ok bool) {
 	minute, ok6 := twoDigits(b[14:])
 	second, ok7 := twoDigits(b[17:])
 	switch {
-	case !(ok1 && ok2 && ok3 && ok4 && ok5 && ok6 && ok7):
+	case !ok1 || !ok2 || !ok3 || !ok4 || !ok5 || !ok6 || !ok7:
 		return 0, false
 	case b[4] != '-' || b[7] != '-' || b[10]|0x20 != 't' || b[13] != ':' || b[16] != ':':
 		return 0, false

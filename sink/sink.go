@@ -108,10 +108,10 @@ func (s *Sink) Run(ctx context.Context) error {
 	go func() { watched <- s.watchTopics(watchCtx) }()
 
 	err := s.loop(ctx, watched)
-	if errors.Is(err, errCaughtUp) {
+	switch {
+	case errors.Is(err, errCaughtUp):
 		return nil
-	}
-	if err != nil && ctx.Err() == nil {
+	case ctx.Err() == nil:
 		return err
 	}
 	return s.lastFlush()
@@ -135,6 +135,7 @@ func (s *Sink) lastFlush() error {
 	return nil
 }
 
+// loop polls and works until there is a reason to stop, which it returns.
 func (s *Sink) loop(ctx context.Context, watched <-chan error) error {
 	for {
 		if err := ctx.Err(); err != nil {

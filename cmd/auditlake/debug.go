@@ -50,10 +50,11 @@ func profile() (stop func()) {
 		return func() {}
 	}
 	if err := pprof.StartCPUProfile(f); err != nil {
-		return func() { f.Close() }
+		_ = f.Close() // a profile that cannot be had must not end the command
+		return func() {}
 	}
 	return func() {
 		pprof.StopCPUProfile()
-		f.Close()
+		_ = f.Close()
 	}
 }
