@@ -367,6 +367,15 @@ func TestDecodeReuse(t *testing.T) {
 		require.Zero(t, events[0].Unknown)
 		require.Empty(t, events[0].Misfits)
 	}
+	// Nothing holds on to the record before: it may be a fetch of many megabytes.
+	for _, value := range []string{`,"tenant":"x","data":{"gen_ai.response.finish_reasons":["a"]}}`, "}"} {
+		events, err := d.Decode(record("{" + base + value))
+		require.NoError(t, err)
+		if value == "}" {
+			require.Equal(t, Value{}, *events[0].Value(ColTenant))
+			require.Equal(t, Value{}, *events[0].Value(ColFinishReasons))
+		}
+	}
 	_, err := d.Decode(&Record{Value: []byte("{" + base + "}"), Timestamp: -1})
 	require.NoError(t, err, "a record without a timestamp is not judged by it")
 }

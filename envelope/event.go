@@ -59,11 +59,13 @@ func (e *Event) mark(c ColumnID) {
 	}
 }
 
-// Reset makes e empty and keeps its memory.
+// Reset makes e empty and keeps its memory, but nothing of the record that its
+// values alias: a rare column would hold an old fetch of Kafka's in memory.
 func (e *Event) Reset() {
 	for _, c := range e.present {
-		e.has[c] = false
+		e.has[c], e.values[c] = false, Value{}
 	}
+	clear(e.listBuf)
 	e.present = e.present[:0]
 	e.Misfits = e.Misfits[:0]
 	e.Payload, e.Index, e.Unknown = nil, 0, 0
