@@ -213,7 +213,7 @@ func (w *pacedWriter) wait() error {
 
 // genTopic sends to a topic.
 func (a *app) genTopic(ctx context.Context, f *genFlags, form string) error {
-	_, opts, err := a.producing(ctx, f.produce)
+	opts, err := a.producing(ctx, f.produce)
 	if err != nil {
 		return err
 	}

@@ -62,7 +62,7 @@ func TestGenStart(t *testing.T) {
 		"2020-02-29":           time.Date(2020, 2, 29, 0, 0, 0, 0, time.UTC),
 		"2020-02-29T12:30:00Z": time.Date(2020, 2, 29, 12, 30, 0, 0, time.UTC),
 	} {
-		r := call(t, "gen", "--events", "300", "--span", "1d", "--start", start, "--json")
+		r := call(t, "gen", "--events", "3000", "--span", "1d", "--start", start, "--json")
 		var truth gen.Truth
 		require.NoError(t, json.Unmarshal([]byte(r.stderr), &truth))
 		require.WithinDuration(t, first, truth.First, 10*time.Second)

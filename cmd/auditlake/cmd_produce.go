@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/auditlake/auditlake/cmd/auditlake/internal/config"
 	"github.com/auditlake/auditlake/cmd/auditlake/internal/feed"
 	"github.com/auditlake/auditlake/cmd/auditlake/internal/ui"
 	"github.com/auditlake/auditlake/envelope"
@@ -61,14 +60,14 @@ that is no valid event stops it with the line's number; --raw sends such lines t
 		if err := readable(args); err != nil {
 			return err
 		}
-		cfg, opts, err := a.producing(cmd.Context(), flags)
+		opts, err := a.producing(cmd.Context(), flags)
 		if err != nil {
 			return err
 		}
-		opts.RebaseTo, opts.Raw, opts.Validate = target, raw, validator(cfg)
+		opts.RebaseTo, opts.Raw = target, raw
 		sum, err := a.produceFiles(cmd.Context(), opts, args)
-		var line *feed.LineError
-		if errors.As(err, &line) && line.Refused && !raw {
+		var invalid *envelope.Invalid
+		if errors.As(err, &invalid) {
 			err = fmt.Errorf("%w: mend the line, or give --raw to send such lines too", err)
 		}
 		if err == nil {
@@ -98,45 +97,32 @@ func readable(paths []string) error {
 	return nil
 }
 
-// producing connects flags and configuration, and sees that the topic is there.
-func (a *app) producing(ctx context.Context, flags *produceFlags) (*config.Config, feed.ProduceOptions, error) {
+// producing connects flags and configuration, and makes the topic if it is asked to.
+func (a *app) producing(ctx context.Context, flags *produceFlags) (feed.ProduceOptions, error) {
 	opts := feed.ProduceOptions{Topic: flags.topic, Rate: flags.rate}
 	if flags.rate < 0 {
-		return nil, opts, usagef("--rate must not be negative; 0 is as fast as it goes")
+		return opts, usagef("--rate must not be negative; 0 is as fast as it goes")
 	}
 	cfg, err := a.loadKafkaConfig()
 	if err != nil {
-		return nil, opts, err
+		return opts, err
 	}
 	if opts.Topic == "" {
 		opts.Topic = cfg.Kafka.Topics[0]
 	}
 	opts.Brokers = cfg.Kafka.Brokers
 	if opts.Client, err = kafkaOptions(cfg); err != nil {
-		return nil, opts, err
+		return opts, err
 	}
-	client, err := kafkaClient(ctx, cfg)
-	if err != nil {
-		return nil, opts, err
-	}
-	defer client.Close()
+	opts.Limits = limits(cfg)
 	if flags.partitions == 0 {
-		return cfg, opts, requireTopic(ctx, client, opts.Topic)
+		return opts, nil
 	}
 	created, err := feed.EnsureTopic(ctx, opts.Client, opts.Brokers, opts.Topic, flags.partitions)
 	if created {
 		a.note("made topic %s with %s", opts.Topic, ui.Plural(int64(flags.partitions), "partition", "partitions"))
 	}
-	return cfg, opts, err
-}
-
-// validator judges a line as the sink will.
-func validator(cfg *config.Config) func([]byte, time.Time) error {
-	decoder := envelope.NewDecoder(limits(cfg))
-	return func(line []byte, at time.Time) error {
-		_, err := decoder.Decode(&envelope.Record{Value: line, Timestamp: at.UnixMilli()})
-		return err
-	}
+	return opts, err
 }
 
 func (a *app) produceFiles(ctx context.Context, opts feed.ProduceOptions, paths []string) (feed.Produced, error) {

@@ -155,7 +155,7 @@ func (q *quickstart) produce(ctx context.Context) (int64, error) {
 	bar := ui.NewProgress(q.stderr, "sending events", int64(s.Events))
 	defer bar.Done()
 	return s.produce(ctx, feed.ProduceOptions{
-		Brokers: q.cfg.Kafka.Brokers, Topic: quickstartTopic,
+		Brokers: q.cfg.Kafka.Brokers, Topic: quickstartTopic, Limits: limits(q.cfg),
 		Progress: func(lines, _ int64) { bar.Set(lines) },
 	})
 }

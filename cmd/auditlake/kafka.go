@@ -4,18 +4,14 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
-	"fmt"
 	"os"
-	"strings"
 
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
 	"github.com/auditlake/auditlake/cmd/auditlake/internal/config"
+	"github.com/auditlake/auditlake/cmd/auditlake/internal/feed"
 )
 
 // kafkaOptions says how to reach the cluster, beside its brokers.
@@ -64,25 +60,12 @@ func tlsConfig(t config.TLS) (*tls.Config, error) {
 }
 
 // kafkaClient opens a client and sees that a broker answers.
-func kafkaClient(ctx context.Context, cfg *config.Config, more ...kgo.Opt) (*kgo.Client, error) {
+func kafkaClient(ctx context.Context, cfg *config.Config) (*kgo.Client, error) {
 	opts, err := kafkaOptions(cfg)
 	if err != nil {
 		return nil, err
 	}
-	client, err := kgo.NewClient(append(append(opts, kgo.SeedBrokers(cfg.Kafka.Brokers...)), more...)...)
-	if err != nil {
-		return nil, usagef("kafka configuration: %v", err)
-	}
-	pingCtx, cancel := context.WithTimeout(ctx, cfg.Kafka.DialTimeout.Std())
-	defer cancel()
-	if err := client.Ping(pingCtx); err != nil {
-		client.Close()
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		return nil, &unreachableError{cfg.Kafka.Brokers, err}
-	}
-	return client, nil
+	return feed.Connect(ctx, cfg.Kafka.Brokers, opts...)
 }
 
 // pingKafka fails at once where nobody listens; other requests are retried.
@@ -92,31 +75,4 @@ func pingKafka(ctx context.Context, cfg *config.Config) error {
 		client.Close()
 	}
 	return err
-}
-
-// unreachableError says that no broker answers.
-type unreachableError struct {
-	brokers []string
-	err     error
-}
-
-func (e *unreachableError) Error() string {
-	return fmt.Sprintf("no Kafka broker answers at %s: check kafka.brokers and that the cluster is up, "+
-		"or start one to try with `auditlake dev-broker`: %v", strings.Join(e.brokers, ", "), e.err)
-}
-
-func (e *unreachableError) Unwrap() error { return e.err }
-
-// requireTopic refuses a topic that is not there: a producer would else retry
-// for minutes.
-func requireTopic(ctx context.Context, client *kgo.Client, topic string) error {
-	meta, err := kadm.NewClient(client).Metadata(ctx, topic)
-	if err != nil {
-		return err
-	}
-	d, ok := meta.Topics[topic]
-	if !ok || errors.Is(d.Err, kerr.UnknownTopicOrPartition) {
-		return usagef("topic %s does not exist: create it with your Kafka's tools, or give --create-topic", topic)
-	}
-	return d.Err
 }

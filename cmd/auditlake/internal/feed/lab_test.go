@@ -59,13 +59,7 @@ func connectTo(t *testing.T, addr string) *kgo.Client {
 
 // options are those of produce without a flag.
 func (l *lab) options() ProduceOptions {
-	return ProduceOptions{Brokers: []string{l.broker.Addr()}, Topic: testTopic, Validate: validate}
-}
-
-// validate judges a line as the sink does.
-func validate(line []byte, at time.Time) error {
-	_, err := envelope.NewDecoder(envelope.DefaultLimits).Decode(&envelope.Record{Value: line, Timestamp: at.UnixMilli()})
-	return err
+	return ProduceOptions{Brokers: []string{l.broker.Addr()}, Topic: testTopic, Limits: envelope.DefaultLimits}
 }
 
 func (l *lab) produce(opts ProduceOptions, text string) (Produced, error) {

@@ -43,13 +43,12 @@ type ProduceOptions struct {
 	// RebaseTo moves all events of an input by one span of time so that the
 	// newest one lands here, less than a millisecond before. Zero moves nothing.
 	RebaseTo time.Time
+	// Limits are the sink's: a line that it will take for no event is refused.
+	Limits envelope.Limits
 	// Raw sends lines as they are, valid or not.
 	Raw bool
 	// Rate is the most lines a second; 0 is as fast as it goes.
 	Rate float64
-	// Validate says why a line is no valid event; the time is what the record
-	// will have as its timestamp. Nil takes every line.
-	Validate func(line []byte, kafkaTimestamp time.Time) error
 	// Progress hears how far it has come, now and then: lines and bytes read.
 	Progress func(lines, bytes int64)
 }
@@ -103,13 +102,13 @@ func Produce(ctx context.Context, opts ProduceOptions, name string, input io.Rea
 	if !(opts.Rate >= 0) { // or not a number
 		return Produced{}, fmt.Errorf("a rate of %v events a second is none: give 0 for no limit", opts.Rate)
 	}
-	p := &producer{opts: opts, name: name, decoder: newDecoder(), stallAfter: stallTimeout}
+	p := &producer{opts: opts, name: name, decoder: envelope.NewDecoder(opts.Limits), stallAfter: stallTimeout}
 	if err := p.open(ctx); err != nil {
 		return Produced{}, err
 	}
 	if !opts.RebaseTo.IsZero() {
 		var err error
-		if p.sum.Shift, err = rebaseShift(input, name, opts.RebaseTo); err != nil {
+		if p.sum.Shift, err = rebaseShift(input, name, p.decoder, opts.RebaseTo); err != nil {
 			p.client.Close()
 			return Produced{}, err
 		}
@@ -199,8 +198,11 @@ func (p *producer) run(ctx, sending context.Context, in *lines) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
-		rec, timed := p.record(line)
-		if err := p.judge(rec); err != nil {
+		rec, timed, err := p.record(line)
+		if err == nil || p.opts.Raw {
+			err = p.fits(rec)
+		}
+		if err != nil {
 			return &LineError{Name: p.name, Line: in.number, Err: err, Refused: true}
 		}
 		p.send(sending, rec, in.number, timed)
@@ -248,12 +250,13 @@ func (p *producer) send(ctx context.Context, rec *kgo.Record, number int64, time
 }
 
 // record makes the record of a line. What is no event has no key, and the
-// present as its time.
-func (p *producer) record(line []byte) (rec *kgo.Record, timed bool) {
-	rec = &kgo.Record{Value: line, Headers: contentType, Timestamp: time.Now()}
-	event, err := decode(p.decoder, line)
+// present as its time; the error says why it is none.
+func (p *producer) record(line []byte) (rec *kgo.Record, timed bool, err error) {
+	now := time.Now()
+	rec = &kgo.Record{Value: line, Headers: contentType, Timestamp: now}
+	event, err := decode(p.decoder, line, noTime)
 	if err != nil {
-		return rec, false
+		return rec, false, err
 	}
 	if event.Has(envelope.ColSessionID) {
 		rec.Key = bytes.Clone(event.Value(envelope.ColSessionID).Text)
@@ -261,10 +264,13 @@ func (p *producer) record(line []byte) (rec *kgo.Record, timed bool) {
 	if p.sum.Shift != 0 {
 		rec.Value = rebase(line, event, p.sum.Shift)
 	}
-	if at := time.UnixMicro(event.Time()).Add(p.sum.Shift); at.Unix() >= 0 && at.Year() <= lastYear {
-		rec.Timestamp, timed = at, true
+	at := time.UnixMicro(event.Time()).Add(p.sum.Shift)
+	if at.Unix() < 0 || at.Year() > lastYear {
+		_, err = decode(p.decoder, rec.Value, now.UnixMilli())
+		return rec, false, err
 	}
-	return rec, timed
+	rec.Timestamp = at
+	return rec, true, nil
 }
 
 // lastYear is the last one whose nanoseconds the client can count.
@@ -272,16 +278,13 @@ const lastYear = 2261
 
 var contentType = []kgo.RecordHeader{{Key: "content-type", Value: []byte(ContentType)}}
 
-// newDecoder makes a decoder that tells what an event says. Whether the sink
-// will take it is for Validate to say.
-func newDecoder() *envelope.Decoder {
-	return envelope.NewDecoder(envelope.Limits{MaxEventBytes: maxLineBytes})
-}
+// noTime is for a record whose event's time is not judged.
+const noTime = -1
 
-// decode reads a line as the sink will read its record. The event is valid until
-// the decoder's next one.
-func decode(d *envelope.Decoder, line []byte) (*envelope.Event, error) {
-	events, err := d.Decode(&envelope.Record{Value: line, Headers: envelopeHeaders, Timestamp: -1})
+// decode reads a line as the sink will read its record, of this timestamp in
+// milliseconds. The event is valid until the decoder's next one.
+func decode(d *envelope.Decoder, line []byte, timestamp int64) (*envelope.Event, error) {
+	events, err := d.Decode(&envelope.Record{Value: line, Headers: envelopeHeaders, Timestamp: timestamp})
 	if err != nil {
 		return nil, err
 	}
@@ -290,13 +293,8 @@ func decode(d *envelope.Decoder, line []byte) (*envelope.Event, error) {
 
 var envelopeHeaders = []envelope.Header{{Key: contentType[0].Key, Value: contentType[0].Value}}
 
-// judge says why a record must not be sent.
-func (p *producer) judge(rec *kgo.Record) error {
-	if p.opts.Validate != nil && !p.opts.Raw {
-		if err := p.opts.Validate(rec.Value, rec.Timestamp); err != nil {
-			return err
-		}
-	}
+// fits refuses what the topic will not take.
+func (p *producer) fits(rec *kgo.Record) error {
 	if len(rec.Value)+len(rec.Key)+recordOverhead > int(p.limit) {
 		return fmt.Errorf("an event of %d bytes, and up to %d around it, is too large for topic %s, which takes %d: raise its max.message.bytes: %w",
 			len(rec.Value), recordOverhead+len(rec.Key), p.opts.Topic, p.limit, kerr.MessageTooLarge)

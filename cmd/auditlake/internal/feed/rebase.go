@@ -14,7 +14,7 @@ import (
 // rebaseShift reads the whole input for its newest event and goes back to where
 // it began. The shift is whole milliseconds, so that times of that precision
 // keep their distances; the newest event lands less than one before target.
-func rebaseShift(input io.Reader, name string, target time.Time) (time.Duration, error) {
+func rebaseShift(input io.Reader, name string, decoder *envelope.Decoder, target time.Time) (time.Duration, error) {
 	seeker, ok := input.(io.ReadSeeker)
 	if !ok {
 		return 0, errNoSecondPass(name, nil)
@@ -23,7 +23,7 @@ func rebaseShift(input io.Reader, name string, target time.Time) (time.Duration,
 	if err != nil {
 		return 0, errNoSecondPass(name, err)
 	}
-	newest, found, err := newestEvent(seeker, name)
+	newest, found, err := newestEvent(seeker, name, decoder)
 	if err != nil {
 		return 0, err
 	}
@@ -44,8 +44,7 @@ func rebaseShift(input io.Reader, name string, target time.Time) (time.Duration,
 	return floor, nil
 }
 
-func newestEvent(input io.Reader, name string) (newest time.Time, found bool, err error) {
-	decoder := newDecoder()
+func newestEvent(input io.Reader, name string, decoder *envelope.Decoder) (newest time.Time, found bool, err error) {
 	for lines := newLines(input); ; {
 		line, err := lines.next()
 		if errors.Is(err, io.EOF) {
@@ -54,7 +53,7 @@ func newestEvent(input io.Reader, name string) (newest time.Time, found bool, er
 		if err != nil {
 			return newest, false, fmt.Errorf("%s: %w", name, err)
 		}
-		event, err := decode(decoder, line)
+		event, err := decode(decoder, line, noTime)
 		if err != nil {
 			continue // whether such a line is sent is not decided here
 		}

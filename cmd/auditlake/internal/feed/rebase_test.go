@@ -52,7 +52,7 @@ func TestRebaseForms(t *testing.T) {
 
 func mustRebase(t *testing.T, line string, shift time.Duration) string {
 	t.Helper()
-	event, err := decode(newDecoder(), []byte(line))
+	event, err := decode(envelope.NewDecoder(envelope.DefaultLimits), []byte(line), noTime)
 	require.NoError(t, err, line)
 	return string(rebase([]byte(line), event, shift))
 }
@@ -89,7 +89,7 @@ func FuzzRebase(f *testing.F) {
 		f.Add([]byte(seed), int64(86_400_001))
 	}
 	f.Fuzz(func(t *testing.T, line []byte, millis int64) {
-		event, err := decode(newDecoder(), line)
+		event, err := decode(envelope.NewDecoder(envelope.DefaultLimits), line, noTime)
 		if err != nil {
 			return
 		}
@@ -103,7 +103,7 @@ func FuzzRebase(f *testing.F) {
 		moved := rebase(line, event, shift)
 		require.Equal(t, before, line, "the input changed")
 
-		after, err := decode(newDecoder(), moved)
+		after, err := decode(envelope.NewDecoder(envelope.DefaultLimits), moved, noTime)
 		require.NoError(t, err, "%s", moved)
 		requireMoved(t, when, after.Time(), shift)
 		require.Equal(t, approved, after.Has(envelope.ColApprovedAt))
@@ -181,7 +181,7 @@ func TestRebaseAnInput(t *testing.T) {
 		withTime(`"2026-11-25T07:59:59.023-04:00"`),
 	}, values(records))
 	for _, r := range records {
-		if event, err := decode(newDecoder(), r.Value); err == nil {
+		if event, err := decode(envelope.NewDecoder(envelope.DefaultLimits), r.Value, noTime); err == nil {
 			require.Equal(t, event.Time()/1000, r.Timestamp.UnixMilli())
 		}
 	}
@@ -230,7 +230,7 @@ func BenchmarkRecord(b *testing.B) {
 		strings.Repeat(`I have found your reservation.\n`, 30) + `"}}`)
 	for name, shift := range map[string]time.Duration{"as it is": 0, "rebased": time.Hour} {
 		b.Run(name, func(b *testing.B) {
-			p := &producer{decoder: newDecoder(), sum: Produced{Shift: shift}}
+			p := &producer{decoder: envelope.NewDecoder(envelope.DefaultLimits), sum: Produced{Shift: shift}}
 			b.SetBytes(int64(len(line)))
 			b.ReportAllocs()
 			for b.Loop() {
