@@ -43,7 +43,6 @@ func (s *slot) take(n int) []byte {
 func (s *slot) Free(b []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	b = b[:cap(b)]
 	if s.gone {
 		s.mem.Free(b)
 		return

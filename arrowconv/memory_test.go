@@ -104,6 +104,43 @@ func TestSteadyStateAllocations(t *testing.T) {
 	require.Less(t, testing.AllocsPerRun(5, batch)/rows, 0.3)
 }
 
+// Record batches are released by another goroutine while the builder goes on.
+func TestReleaseElsewhere(t *testing.T) {
+	mem := memory.NewCheckedAllocator(memory.NewGoAllocator())
+	schema := schemaOf(eventFields()...)
+	b, err := NewBuilder(schema, mem)
+	require.NoError(t, err)
+	type numbered struct {
+		first int
+		rb    arrow.RecordBatch
+	}
+	batches, done := make(chan numbered, 3), make(chan int)
+	go func() {
+		equal := 0
+		for n := range batches {
+			want := reference(schema, n.first, 20)
+			if array.RecordEqual(want, n.rb) {
+				equal++
+			}
+			want.Release()
+			n.rb.Release()
+		}
+		done <- equal
+	}()
+	var ev envelope.Event
+	for first := range 50 {
+		for row := first; row < first+20; row++ {
+			sampleEvent(&ev, row)
+			b.Append(&ev, sampleProvenance(row))
+		}
+		batches <- numbered{first, b.NewRecordBatch()}
+	}
+	b.Release()
+	close(batches)
+	require.Equal(t, 50, <-done)
+	mem.AssertSize(t, 0)
+}
+
 // A builder that is released with rows in it gives everything back.
 func TestReleaseWithRows(t *testing.T) {
 	mem := memory.NewCheckedAllocator(memory.NewGoAllocator())
