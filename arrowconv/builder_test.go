@@ -67,7 +67,7 @@ func textValue(s string) envelope.Value { return envelope.Value{Text: []byte(s)}
 func sampleEvent(ev *envelope.Event, row int) {
 	ev.Reset()
 	for id, c := range envelope.Columns {
-		if id%3 == row%3 || c.Kind == envelope.Decimal9 {
+		if id%3 == row%3 {
 			var v envelope.Value
 			switch c.Kind {
 			case envelope.Text:
@@ -204,6 +204,9 @@ func TestBuilderMatchesArrowBuilders(t *testing.T) {
 		for i, c := range got.Columns() {
 			require.Truef(t, array.Equal(want.Column(i), c), "%d rows, column %s:\nwant %v\ngot  %v", n, got.ColumnName(i), want.Column(i), c)
 			require.Equal(t, want.Column(i).NullN(), c.NullN(), got.ColumnName(i))
+			if s, ok := c.(*array.String); ok { // a writer may take the buffer as it is
+				require.Equal(t, len(s.ValueBytes()), s.Data().Buffers()[2].Len(), got.ColumnName(i))
+			}
 		}
 		require.Zero(t, b.Rows())
 		require.Zero(t, b.Bytes())
