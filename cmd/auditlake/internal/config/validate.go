@@ -122,6 +122,9 @@ func (c *Config) checkKafka() error {
 	)
 }
 
+// leastShare is the least of sink.memory that a worker can do with.
+const leastShare = 32 * mib
+
 func (c *Config) checkSink() error {
 	s := c.Sink
 	if err := c.atLeast(
@@ -141,8 +144,13 @@ func (c *Config) checkSink() error {
 	if s.CompressionLevel > 22 {
 		return c.Fault("sink.compression_level", fmt.Sprintf("%d is too high", s.CompressionLevel), "zstd has the levels 1 to 22")
 	}
-	if 4*s.MaxEventBytes > s.Memory {
-		return c.Fault("sink.memory", fmt.Sprintf("%s cannot hold four events of sink.max_event_bytes (%s)", s.Memory, s.MaxEventBytes),
+	share := s.Memory / Size(s.Workers)
+	if share < leastShare {
+		return c.Fault("sink.workers", fmt.Sprintf("each of %d has less than %s of sink.memory (%s)", s.Workers, leastShare, s.Memory),
+			"take fewer, one a core, or raise sink.memory")
+	}
+	if 4*s.MaxEventBytes > share {
+		return c.Fault("sink.memory", fmt.Sprintf("a worker's share of %s cannot hold four events of sink.max_event_bytes (%s)", share, s.MaxEventBytes),
 			"raise the one or lower the other")
 	}
 	return nil
