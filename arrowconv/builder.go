@@ -276,6 +276,13 @@ func (r *rows) NewRecordBatch() arrow.RecordBatch {
 	return rb
 }
 
+// Shrink gives back what memory is kept for the next record batch.
+func (r *rows) Shrink() {
+	for _, c := range r.columns {
+		c.shrink()
+	}
+}
+
 // Release gives the memory back. Record batches that are still out stay valid.
 func (r *rows) Release() {
 	for _, c := range r.columns {

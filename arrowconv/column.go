@@ -60,6 +60,16 @@ func (s *slot) Free(b []byte) {
 func (s *slot) Allocate(n int) []byte             { return s.mem.Allocate(n) }
 func (s *slot) Reallocate(n int, b []byte) []byte { return s.mem.Reallocate(n, b) }
 
+// shrink frees what is at home.
+func (s *slot) shrink() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.free != nil {
+		s.mem.Free(s.free)
+		s.free = nil
+	}
+}
+
 func (s *slot) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -342,6 +352,15 @@ func unfilled(dtype arrow.DataType, rows int, mem memory.Allocator) *array.Data 
 	data := a.Data().(*array.Data)
 	data.Retain()
 	return data
+}
+
+func (c *column) shrink() {
+	c.valid.slot.shrink()
+	c.offsets.slot.shrink()
+	c.values.slot.shrink()
+	for _, child := range c.children {
+		child.shrink()
+	}
 }
 
 func (c *column) release() {

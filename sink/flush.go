@@ -26,7 +26,7 @@ func (s *Sink) newBatch(ctx context.Context) (*batch, error) {
 	}
 	id := uuid.NewString()
 	opts := catalog.WriteOptions{CompressionLevel: s.cfg.CompressionLevel}
-	r, err := newRouter(events, id, opts, s.cfg.TargetFileSize)
+	r, err := newRouter(events, id, opts, s.cfg.TargetFileSize, s.cfg.Memory)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/memory"
@@ -13,10 +14,13 @@ import (
 	"github.com/auditlake/auditlake/envelope"
 )
 
-// Bounds on the rows of one record batch on its way to a data file.
+// Bounds on the rows of one record batch on its way to a data file. Where many
+// files are open each has less, so that all together keep to a quarter of the
+// memory budget.
 const (
-	recordBatchRows  = 2048
-	recordBatchBytes = 4 << 20
+	recordBatchRows     = 2048
+	recordBatchBytes    = 4 << 20
+	minRecordBatchBytes = 32 << 10
 )
 
 // maxOpenFiles bounds how many table partitions have an open data file; past it
@@ -32,6 +36,7 @@ type router struct {
 	prefix string            // of file names: the commit id
 	opts   catalog.WriteOptions
 	target int64 // bytes at which a file is finished
+	budget int64 // of memory
 
 	open   map[string]*openFile
 	last   *openFile // rows of a session come together: try its partition first
@@ -42,7 +47,8 @@ type router struct {
 	names  int
 	rows   int64
 	counts map[string]int64 // rows by event class
-	held   int64            // sum of the files' held bytes
+	held   int64            // sum of what the files' writers hold
+	mem    allocator        // of the builders
 	rolled bool             // a file has reached its target size
 }
 
@@ -52,10 +58,31 @@ type openFile struct {
 	values  []catalog.PartitionValue
 	builder *arrowconv.Builder
 	writer  *catalog.DataFileWriter // nil until the first record batch
-	held    int64
+	held    int64                   // by the writer
 }
 
-func newRouter(t *catalog.Table, prefix string, opts catalog.WriteOptions, target int64) (*router, error) {
+// size is what writing the file's rows out would free.
+func (f *openFile) size() int64 { return f.builder.Bytes() + f.held }
+
+// allocator counts what the builders hold, their reserves included.
+type allocator struct{ held atomic.Int64 }
+
+func (a *allocator) Allocate(n int) []byte {
+	a.held.Add(int64(n))
+	return memory.DefaultAllocator.Allocate(n)
+}
+
+func (a *allocator) Reallocate(n int, b []byte) []byte {
+	a.held.Add(int64(n - len(b)))
+	return memory.DefaultAllocator.Reallocate(n, b)
+}
+
+func (a *allocator) Free(b []byte) {
+	a.held.Add(-int64(len(b)))
+	memory.DefaultAllocator.Free(b)
+}
+
+func newRouter(t *catalog.Table, prefix string, opts catalog.WriteOptions, target, budget int64) (*router, error) {
 	schema, err := t.ArrowSchema()
 	if err != nil {
 		return nil, err
@@ -65,7 +92,7 @@ func newRouter(t *catalog.Table, prefix string, opts catalog.WriteOptions, targe
 		return nil, err
 	}
 	r := &router{
-		table: t, schema: schema, fields: fields, prefix: prefix, opts: opts, target: target,
+		table: t, schema: schema, fields: fields, prefix: prefix, opts: opts, target: target, budget: budget,
 		open: map[string]*openFile{}, counts: map[string]int64{}, values: make([]catalog.PartitionValue, len(fields)),
 	}
 	for _, f := range fields {
@@ -128,7 +155,7 @@ func (r *router) append(ctx context.Context, ev *envelope.Event, at *arrowconv.P
 	f.builder.Append(ev, at)
 	r.rows++
 	r.counts[string(ev.Value(envelope.ColEventClass).Text)]++
-	if f.builder.Rows() >= recordBatchRows || f.builder.Bytes() >= recordBatchBytes {
+	if f.builder.Rows() >= recordBatchRows || f.builder.Bytes() >= r.batchBytes() {
 		if err := r.drain(ctx, f); err != nil {
 			return err
 		}
@@ -136,10 +163,14 @@ func (r *router) append(ctx context.Context, ev *envelope.Event, at *arrowconv.P
 			r.rolled = true
 			return r.finish(ctx, f)
 		}
-		return nil
 	}
-	r.account(f)
 	return nil
+}
+
+// batchBytes is how large the record batch of a file may get.
+func (r *router) batchBytes() int64 {
+	share := r.budget / 4 / int64(max(len(r.open), 1))
+	return min(max(share, minRecordBatchBytes), recordBatchBytes)
 }
 
 // find returns the open file of an event's table partition.
@@ -172,7 +203,7 @@ func (r *router) start() (*openFile, error) {
 	if n := len(r.spare); n > 0 {
 		f.builder, r.spare = r.spare[n-1], r.spare[:n-1]
 	} else {
-		b, err := arrowconv.NewBuilder(r.schema, memory.DefaultAllocator)
+		b, err := arrowconv.NewBuilder(r.schema, &r.mem)
 		if err != nil {
 			return nil, &Error{Text: fmt.Sprintf("table %s has columns the sink cannot fill", r.table.Name()), Err: err}
 		}
@@ -208,15 +239,12 @@ func (r *router) drain(ctx context.Context, f *openFile) error {
 }
 
 func (r *router) account(f *openFile) {
-	held := f.builder.Bytes()
-	if f.writer != nil {
-		held += f.writer.Buffered()
-	}
+	held := f.writer.Buffered()
 	r.held += held - f.held
 	f.held = held
 }
 
-func (r *router) buffered() int64 { return r.held }
+func (r *router) buffered() int64 { return r.held + r.mem.held.Load() }
 
 // finish completes a file; its table partition gets a new one when rows come.
 func (r *router) finish(ctx context.Context, f *openFile) error {
@@ -251,29 +279,36 @@ func (r *router) finishOne(ctx context.Context, keep *openFile) error {
 func (r *router) largest(ok func(*openFile) bool) *openFile {
 	var max *openFile
 	for _, f := range r.open {
-		if ok(f) && (max == nil || f.held > max.held || f.held == max.held && f.key < max.key) {
+		if ok(f) && (max == nil || f.size() > max.size() || f.size() == max.size() && f.key < max.key) {
 			max = f
 		}
 	}
 	return max
 }
 
-// spillLargest writes the row group of the file that holds most; false if no
-// file holds anything worth writing.
+// spillLargest frees memory: reserves that no file uses, else by writing the row
+// group of the file that holds most. It reports whether that freed anything.
 func (r *router) spillLargest() (bool, error) {
-	f := r.largest(func(f *openFile) bool { return f.held > spillMin })
+	before := r.buffered()
+	for _, b := range r.spare {
+		b.Shrink()
+	}
+	if r.buffered() < before {
+		return true, nil
+	}
+	f := r.largest(func(f *openFile) bool { return f.size() > spillMin })
 	if f == nil {
 		return false, nil
 	}
 	if err := r.drain(context.Background(), f); err != nil {
 		return false, err
 	}
-	before := f.held
 	if err := f.writer.FlushRowGroup(); err != nil {
 		return false, err
 	}
 	r.account(f)
-	return f.held < before, nil
+	f.builder.Shrink()
+	return r.buffered() < before, nil
 }
 
 // spillMin is the least a file must hold to be spilled: smaller row groups cost
@@ -283,6 +318,9 @@ const spillMin = 1 << 20
 // close finishes every file and returns them all.
 func (r *router) close(ctx context.Context) ([]catalog.DataFile, error) {
 	for _, f := range sortedFiles(r.open) {
+		if r.open[f.key] != f {
+			continue // finished meanwhile, to keep to maxOpenFiles
+		}
 		if err := r.finish(ctx, f); err != nil {
 			return nil, err
 		}
