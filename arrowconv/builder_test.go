@@ -316,6 +316,10 @@ func TestBindingRefuses(t *testing.T) {
 		{"headers", "column kafka_headers is list", field(colHeaders, texts, true)},
 		{"header value", "column kafka_headers is list", field(colHeaders, arrow.ListOfField(field("element", arrow.StructOf(
 			field("key", text, false), field("value", arrow.BinaryTypes.Binary, false)), false)), true)},
+		{"header key type", "column kafka_headers is list", field(colHeaders, arrow.ListOfField(field("element", arrow.StructOf(
+			field("key", arrow.BinaryTypes.Binary, false), field("value", arrow.BinaryTypes.Binary, true)), false)), true)},
+		{"header value type", "column kafka_headers is list", field(colHeaders, arrow.ListOfField(field("element", arrow.StructOf(
+			field("key", text, false), field("value", text, true)), false)), true)},
 		{"header fields", "column kafka_headers is list", field(colHeaders, arrow.ListOfField(field("element", arrow.StructOf(
 			field("value", arrow.BinaryTypes.Binary, true), field("key", text, false)), false)), true)},
 		{"required", "column extra is required and the sink has no value for it", field("extra", text, false)},
