@@ -4,6 +4,8 @@ import (
 	"database/sql"
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 
 	_ "github.com/duckdb/duckdb-go/v2" // the "duckdb" driver
@@ -18,16 +20,47 @@ var duckType = map[envelope.Kind]string{
 	envelope.Timestamp: "TIMESTAMPTZ", envelope.TextList: "VARCHAR[]",
 }
 
+// measureDuckDB runs the child that [runDuckDB] is, and counts its rows.
+func measureDuckDB(o options, events string) (result, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return result{}, err
+	}
+	dir := filepath.Join(o.dir, "duck")
+	r, err := measure(exec.Command(self, "duckdb", events, dir, fmt.Sprint(o.level), fmt.Sprint(o.procs)), nil)
+	if err != nil {
+		return r, err
+	}
+	r.out = parquetBytes(dir)
+	got, err := countRows(dir)
+	if err == nil && got != o.events {
+		err = fmt.Errorf("DuckDB's files have %d rows of %d events", got, o.events)
+	}
+	return r, err
+}
+
+func countRows(dir string) (n int, err error) {
+	db, err := sql.Open("duckdb", "")
+	if err != nil {
+		return 0, err
+	}
+	defer db.Close()
+	if err := db.QueryRow("SELECT count(*) FROM read_parquet(?)", filepath.Join(dir, "**", "*.parquet")).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count DuckDB's rows: %w", err)
+	}
+	return n, nil
+}
+
 // runDuckDB does the sink's work in DuckDB: args are the NDJSON file, the
-// output folder and the zstd level.
+// output folder, the zstd level and the number of threads.
 func runDuckDB(args []string) error {
-	if len(args) != 3 {
-		return fmt.Errorf("usage: bench duckdb EVENTS DIR LEVEL")
+	if len(args) != 4 {
+		return fmt.Errorf("usage: bench duckdb EVENTS DIR LEVEL THREADS")
 	}
 	if err := os.RemoveAll(args[1]); err != nil {
 		return err
 	}
-	db, err := sql.Open("duckdb", "?threads=1")
+	db, err := sql.Open("duckdb", "?threads="+args[3])
 	if err != nil {
 		return err
 	}

@@ -1,18 +1,20 @@
 // Command bench measures the main path, Kafka fetch to snapshot commit, and
 // beside it, in the same run on the same bytes, DuckDB doing the same work: the
 // event verbatim and the typed columns, by day and class, at the same zstd
-// level, on one thread.
+// level, on as many threads (-procs, one unless told).
 //
 //	go run ./bench -events 400000 -rounds 3
 //
 // Both run as child processes; CPU seconds and peak memory are what the kernel
-// says of them. The broker is a process of its own and is not counted.
+// says of them. The broker is a process of its own and is not counted. Exit
+// code 1: something failed, or -least-ratio or -most-memory does not hold.
 package main
 
 import (
+	"bufio"
+	"errors"
 	"flag"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,9 +26,11 @@ import (
 )
 
 type options struct {
-	events, rounds, partitions, level int
-	dir, binary, profile              string
-	seed                              int
+	events, rounds, partitions, level, procs int
+	seed                                     int
+	span, dir, binary, profile               string
+	leastRatio                               float64
+	mostMemory                               int64 // MiB
 }
 
 func main() {
@@ -38,11 +42,18 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds, sink and DuckDB in turn")
 	flag.IntVar(&o.partitions, "partitions", 4, "topic partitions")
 	flag.IntVar(&o.level, "level", 1, "zstd level of both")
+	flag.IntVar(&o.procs, "procs", 1, "GOMAXPROCS of the sink, threads of DuckDB")
 	flag.IntVar(&o.seed, "seed", 1, "seed of the generator")
+	flag.StringVar(&o.span, "span", "168h", "time that the events span: each day is a file per class open at once")
 	flag.StringVar(&o.dir, "dir", "", "working folder (default: a temporary one)")
 	flag.StringVar(&o.binary, "binary", "", "auditlake binary (default: built from this checkout)")
 	flag.StringVar(&o.profile, "cpuprofile", "", "write the sink's CPU profile of the last round here")
+	flag.Float64Var(&o.leastRatio, "least-ratio", 0, "fail below this ratio of the sink's speed to DuckDB's; 0 is no check")
+	flag.Int64Var(&o.mostMemory, "most-memory", 0, "fail if the sink's peak memory is above this, MiB; 0 is no check")
 	flag.Parse()
+	if flag.NArg() > 0 || min(o.events, o.rounds, o.partitions, o.procs) < 1 {
+		exit(errors.New("usage: bench [flags], of which -events, -rounds, -partitions and -procs are at least 1; see -help"))
+	}
 	exit(run(o))
 }
 
@@ -76,13 +87,8 @@ func run(o options) error {
 			return err
 		}
 	}
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
 	events := filepath.Join(o.dir, "events.ndjson")
-	// Two days: with seven and more classes about 20 files are open at once.
-	if err := quiet(exec.Command(o.binary, "gen", "--events", fmt.Sprint(o.events), "--seed", fmt.Sprint(o.seed), "--span", "47h", "--out", events)); err != nil {
+	if err := quiet(exec.Command(o.binary, "gen", "--events", fmt.Sprint(o.events), "--seed", fmt.Sprint(o.seed), "--span", o.span, "--out", events)); err != nil {
 		return err
 	}
 	info, err := os.Stat(events)
@@ -94,19 +100,22 @@ func run(o options) error {
 		return err
 	}
 	defer stop()
-	fmt.Printf("%d events, %.0f B each, %d topic partitions, zstd level %d, GOMAXPROCS=1, %s, %d cores of %s\n",
-		o.events, float64(info.Size())/float64(o.events), o.partitions, o.level, runtime.Version(), runtime.NumCPU(), cpuModel())
+	fmt.Printf("%d events over %s, %.0f B each, %d topic partitions, zstd level %d, GOMAXPROCS=%d, %s, %d cores of %s\n",
+		o.events, o.span, float64(info.Size())/float64(o.events), o.partitions, o.level, o.procs, runtime.Version(), runtime.NumCPU(), cpuModel())
+	return o.runRounds(broker, events)
+}
+
+func (o options) runRounds(broker, events string) error {
 	var sinks, ducks []result
 	for round := range o.rounds {
 		s, err := runSink(o, broker, round)
 		if err != nil {
 			return err
 		}
-		d, err := measure(exec.Command(self, "duckdb", events, filepath.Join(o.dir, "duck"), fmt.Sprint(o.level)), nil)
+		d, err := measureDuckDB(o, events)
 		if err != nil {
 			return err
 		}
-		d.out = parquetBytes(filepath.Join(o.dir, "duck"))
 		sinks, ducks = append(sinks, s), append(ducks, d)
 		fmt.Printf("round %d: sink %s | duckdb %s\n", round+1, o.line(s), o.line(d))
 	}
@@ -138,6 +147,21 @@ func (o options) summary(sinks, ducks []result) error {
 	fmt.Printf("  DuckDB, file to Parquet files              %6.0f (%.0f-%.0f)\n", dm, dl, dh)
 	fmt.Printf("  ratio                                      %6.2f\n", sm/dm)
 	fmt.Printf("  auditlake peak memory                      %6d MiB\n", peak>>20)
+	return o.check(sm/dm, peak)
+}
+
+// check holds the result against what was asked for; peak is in bytes.
+func (o options) check(ratio float64, peak int64) error {
+	var short []string
+	if o.leastRatio > 0 && ratio < o.leastRatio {
+		short = append(short, fmt.Sprintf("the ratio is %.3f, -least-ratio is %.3f", ratio, o.leastRatio))
+	}
+	if o.mostMemory > 0 && peak > o.mostMemory<<20 {
+		short = append(short, fmt.Sprintf("the sink's peak memory is %.1f MiB, -most-memory is %d", float64(peak)/(1<<20), o.mostMemory))
+	}
+	if len(short) > 0 {
+		return errors.New(strings.Join(short, "; "))
+	}
 	return nil
 }
 
@@ -155,8 +179,8 @@ func runSink(o options, broker string, round int) (result, error) {
 	if err := quiet(exec.Command(o.binary, "-c", config, "init")); err != nil {
 		return result{}, err
 	}
-	env := []string{"GOMAXPROCS=1"}
-	if o.profile != "" {
+	env := []string{fmt.Sprintf("GOMAXPROCS=%d", o.procs)}
+	if o.profile != "" && round == o.rounds-1 {
 		env = append(env, "AUDITLAKE_CPUPROFILE="+o.profile)
 	}
 	r, err := measure(exec.Command(o.binary, "-c", config, "run", "--until-caught-up"), env)
@@ -169,48 +193,51 @@ func runSink(o options, broker string, round int) (result, error) {
 		return r, fmt.Errorf("count the rows: %w", err)
 	}
 	if got := strings.TrimSpace(strings.TrimPrefix(string(out), "n")); got != fmt.Sprint(o.events) {
-		return r, fmt.Errorf("the table has %s rows of %d events", got, o.events)
+		return r, fmt.Errorf("the sink's table has %s rows of %d events", got, o.events)
 	}
 	return r, nil
 }
 
-// startBroker starts the development broker as a process of its own and fills
-// its topic.
+// startBroker starts the development broker as a process of its own, on a port
+// that is free, and fills its topic.
 func startBroker(o options, events string) (addr string, stop func(), err error) {
-	addr = "127.0.0.1:19392"
-	cmd := exec.Command(o.binary, "dev-broker", "--dir", filepath.Join(o.dir, "broker"), "--port", "19392", "--topic", fmt.Sprintf("bench:%d", o.partitions))
-	if err := cmd.Start(); err != nil {
+	dir := filepath.Join(o.dir, "broker")
+	if err := os.RemoveAll(dir); err != nil { // events of an earlier run would count twice
+		return "", nil, err
+	}
+	cmd := exec.Command(o.binary, "dev-broker", "--dir", dir, "--port", "0", "--topic", fmt.Sprintf("bench:%d", o.partitions))
+	var errText strings.Builder
+	cmd.Stderr = &errText
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
 		return "", nil, err
 	}
 	stop = func() {
 		_ = cmd.Process.Kill() // it holds nothing of value
 		_ = cmd.Wait()
 	}
-	config, err := o.writeConfig(o.dir, addr, "fill")
-	if err == nil {
-		err = await(addr)
+	line, _ := bufio.NewReader(out).ReadString('\n') // it says where it listens, or ends
+	addr, _, ok := strings.Cut(strings.TrimPrefix(line, "broker on "), ",")
+	if !ok {
+		stop()
+		return "", nil, fmt.Errorf("the broker says %q, not where it listens\n%s", line, errText.String())
 	}
-	if err == nil {
-		err = quiet(exec.Command(o.binary, "-c", config, "produce", events))
-	}
-	if err != nil {
+	if err := fill(o, addr, events); err != nil {
 		stop()
 		return "", nil, fmt.Errorf("fill the broker: %w", err)
 	}
 	return addr, stop, nil
 }
 
-// await waits until somebody listens.
-func await(addr string) error {
-	var err error
-	for range 100 {
-		var conn net.Conn
-		if conn, err = net.Dial("tcp", addr); err == nil {
-			return conn.Close()
-		}
-		time.Sleep(100 * time.Millisecond)
+func fill(o options, broker, events string) error {
+	config, err := o.writeConfig(o.dir, broker, "fill")
+	if err != nil {
+		return err
 	}
-	return err
+	return quiet(exec.Command(o.binary, "-c", config, "produce", events))
 }
 
 // writeConfig writes the configuration of a lake in dir.
