@@ -3,11 +3,14 @@
 -- window: ref_from, from .. ref_to, to
 -- note: Without from, the current window begins in the middle of the time span; without ref_to, the reference
 --   window ends where the current one begins.
--- note: Measures and verdict are Evidently's. psi is sum((ref - cur) * ln(ref / cur)) over shares, an empty share
---   counted as 0.0001 (a millionth of the smallest share, if that is at most 0.0001): from 0.1 watch, from 0.25
---   drift. js is the Jensen-Shannon distance, base 2. chi2 compares the current counts with the reference's,
+-- note: Measures and verdict are Evidently's, but for new values. psi is sum((ref - cur) * ln(ref / cur)) over shares,
+--   an empty share counted as 0.0001 (a millionth of the smallest share, if that is at most 0.0001): from 0.1 watch,
+--   from 0.25 drift. js is the Jensen-Shannon distance, base 2. chi2 compares the current counts with the reference's,
 --   scaled. verdict: above 1,000 reference rows js from 0.1 is drift; up to 1,000 p below 0.05 is, p by chi-square,
 --   or by the z-test of two proportions where there are two values.
+-- note: A value that the reference window lacks is expected 0 times: Evidently's chi-square is infinite there, its p
+--   is 0, and one such event is drift. Here chi2 is then that of the table of both windows (two-sample test of
+--   homogeneity), which expects something of every value, and method is pooled chi2.
 -- param: from timestamp = none: first moment of the current window
 -- param: to timestamp = none: moment before which the current window lies
 -- param: ref_from timestamp = none: first moment of the reference window
@@ -23,9 +26,9 @@
 -- column: psi DOUBLE: population stability index
 -- column: psi_verdict VARCHAR: stable, watch or drift
 -- column: js DOUBLE: Jensen-Shannon distance
--- column: chi2 DOUBLE: chi-square statistic, infinite where a value is new
+-- column: chi2 DOUBLE: chi-square statistic, of categories - 1 degrees of freedom; that of both windows pooled where a value is new
 -- column: p DOUBLE: probability of a change at least this big by chance
--- column: method VARCHAR: what the verdict goes by: js, chi2 or z
+-- column: method VARCHAR: what the verdict goes by: js, chi2, pooled chi2 or z
 -- column: verdict VARCHAR: stable, drift, or no data where a window is empty
 -- column: top_movers VARCHAR: the three values whose share changed most
 WITH events AS (
@@ -98,8 +101,8 @@ measured AS (
         sum((rf - cf) * ln(rf / cf)) AS psi,
         sum(CASE WHEN r > 0 THEN 0.5 * r * log2(2 * r / (r + c)) ELSE 0.0 END
             + CASE WHEN c > 0 THEN 0.5 * c * log2(2 * c / (r + c)) ELSE 0.0 END) AS js_divergence,
-        CASE WHEN max(ref_rows) = 0 THEN NULL
-            WHEN min(ref_n) = 0 THEN CAST('infinity' AS DOUBLE)
+        min(ref_n) = 0 AS has_new,
+        CASE WHEN min(ref_n) = 0 THEN sum(pow(r - c, 2) * ref_rows * cur_rows / (ref_n + cur_n))
             ELSE sum(pow(cur_n - ref_n * cur_rows / ref_rows, 2) / nullif(ref_n * cur_rows / ref_rows, 0)) END AS chi2,
         -- z of two proportions, squared; NULL where both windows hold one and the same value
         max(pow(r - c, 2) / nullif((ref_n + cur_n) / (ref_rows + cur_rows) * (1 - (ref_n + cur_n) / (ref_rows + cur_rows))
@@ -122,13 +125,12 @@ judged AS (
         CASE
             WHEN ref_rows = 0 OR cur_rows = 0 THEN NULL
             WHEN x = 0 THEN 1.0
-            WHEN isinf(x) THEN 0.0
             -- by its series below a + 1, by its continued fraction above
             WHEN x < a + 1 THEN 1 - exp(a * ln(x) - x) * list_sum(list_transform(range(0, 1000), lambda n: exp(n * ln(x) - lgamma(a + n + 1))))
             ELSE exp(a * ln(x) - x - lgamma(a))
                 / list_reduce(range(499, -1, -1), lambda t, k: x + 2 * k + 1 - a - (k + 1) * (k + 1 - a) / t, CAST(x + 1001 - a AS DOUBLE))
         END AS p,
-        CASE WHEN ref_rows = 0 OR cur_rows = 0 THEN NULL WHEN ref_rows > 1000 THEN 'js' WHEN categories > 2 THEN 'chi2' ELSE 'z' END AS method
+        CASE WHEN ref_rows = 0 OR cur_rows = 0 THEN NULL WHEN ref_rows > 1000 THEN 'js' WHEN categories <= 2 THEN 'z' WHEN has_new THEN 'pooled chi2' ELSE 'chi2' END AS method
     FROM tested
 )
 SELECT dimension, ref_rows, cur_rows, categories, psi,

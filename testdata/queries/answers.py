@@ -238,9 +238,14 @@ def drift(name, ref, cur):
     kl = lambda p, q: sum(a * math.log2(a / b) for a, b in zip(p, q) if a)
     mid = [(a + b) / 2 for a, b in zip(r, c)]
     js = math.sqrt(max(0.0, (kl(r, mid) + kl(c, mid)) / 2))
-    chi2 = math.inf if 0 in (ref[k] for k in keys) else sum((cur[k] - ref[k] * m / n) ** 2 / (ref[k] * m / n) for k in keys)
+    new = any(ref[k] == 0 for k in keys)
+    if new:  # the contingency table of both windows, cell by cell
+        expected = lambda k, size: (ref[k] + cur[k]) * size / (n + m)
+        chi2 = sum((counts[k] - expected(k, size)) ** 2 / expected(k, size) for counts, size in ((ref, n), (cur, m)) for k in keys)
+    else:
+        chi2 = sum((cur[k] - ref[k] * m / n) ** 2 / (ref[k] * m / n) for k in keys)
     if len(keys) > 2:
-        p, method = (0.0 if math.isinf(chi2) else 1.0 if chi2 == 0 else upper_gamma((len(keys) - 1) / 2, chi2 / 2)), "chi2"
+        p, method = 1.0 if chi2 == 0 else upper_gamma((len(keys) - 1) / 2, chi2 / 2), "pooled chi2" if new else "chi2"
     else:
         pool = (ref[keys[0]] + cur[keys[0]]) / (n + m)
         spread = pool * (1 - pool) * (1 / n + 1 / m)
@@ -249,7 +254,7 @@ def drift(name, ref, cur):
         method = "js"
     moved = sorted(zip(keys, r, c), key=lambda t: (-abs(t[2] - t[1]), t[0]))[:3]
     return {**row, "psi": psi, "psi_verdict": "drift" if psi >= 0.25 else "watch" if psi >= 0.1 else "stable", "js": js,
-            "chi2": None if math.isinf(chi2) else chi2, "p": p, "method": method,
+            "chi2": chi2, "p": p, "method": method,
             "verdict": "drift" if (js >= 0.1 if method == "js" else p < 0.05) else "stable",
             "top_movers": "; ".join(f"{k} {round(100 * a, 1)}% -> {round(100 * b, 1)}%" for k, a, b in moved)}
 
@@ -318,7 +323,8 @@ CASES = {
                   {"sli": "cost", "from": "2026-03-04", "to": "2026-03-05"}, {"sli": "cost", "from": "2026-03-03", "to": "2026-03-04"}],
     "categorical_drift": [{}, {"ref_from": "2026-03-01", "ref_to": "2026-03-03", "from": "2026-03-05", "to": "2026-03-07"},
                           {"dimension": "tool", "tenant": "acme", "from": "2026-03-02"}, {"from": "2026-03-01", "dimension": "class"},
-                          {"from": "2026-04-01", "dimension": "tool"}, {"agent": "nobody"}],
+                          {"from": "2026-04-01", "dimension": "tool"}, {"agent": "nobody"},
+                          {"from": "2026-03-02", "to": "2026-03-04T12:00:00Z", "dimension": "tool"}],
     "cost_rollup": [{}, {"dimensions": "day"}, {"dimensions": "environment,agent_version", "tenant": "globex"},
                     {"dimensions": ""}, {"dimensions": "class,day", "from": "2026-03-02", "to": "2026-03-05"}],
 }
