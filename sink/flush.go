@@ -32,7 +32,7 @@ func (s *Sink) newBatch(ctx context.Context) (*batch, error) {
 	}
 	return &batch{
 		id: id, due: time.Now().Add(s.cfg.TargetLag), events: events, router: r,
-		dead: newDeadLetters(dead, id, opts),
+		dead: newDeadLetters(dead, id, opts), sent: map[string]bool{},
 	}, nil
 }
 
@@ -64,10 +64,12 @@ func (s *Sink) landBatch(ctx context.Context, b *batch, why string, began time.T
 	s.step(StepBeforeUpload)
 	files, err := b.router.close(ctx)
 	if err != nil {
+		b.failed = err
 		return nil, err
 	}
-	deadFiles, err := b.dead.close(ctx)
+	deadFiles, err := b.dead.close()
 	if err != nil {
+		b.failed = err
 		return nil, err
 	}
 	s.step(StepAfterUpload)
@@ -95,6 +97,7 @@ func (s *Sink) landBatch(ctx context.Context, b *batch, why string, began time.T
 func (s *Sink) land(ctx context.Context, table string, b *batch, files []catalog.DataFile, ranges []catalog.Range) (catalog.Landed, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CommitTimeout)
 	defer cancel()
+	b.sent[table] = true
 	landed, err := s.cat.CommitBatch(ctx, table, catalog.Batch{
 		ID: b.id, Files: files, Ranges: ranges, Version: s.cfg.Version,
 		OnRetry: func(attempt int, err error) {
@@ -102,13 +105,21 @@ func (s *Sink) land(ctx context.Context, table string, b *batch, files []catalog
 			s.log.Warn("snapshot commit did not succeed, trying again", "table", table, "attempt", attempt, "err", err)
 		},
 	})
-	var fenced *catalog.FencedError
-	if errors.As(err, &fenced) && fenced.Deletable {
-		if err := b.events.DeleteFiles(ctx, files); err != nil {
-			s.log.Warn("data files of a dropped batch are left behind", "err", err)
-		}
+	if neverLands(err) {
+		b.sent[table] = false
 	}
 	return landed, err
+}
+
+// neverLands tells the outcomes of a snapshot commit after which its data files
+// are nobody's: no attempt of it can have landed, or land yet.
+func neverLands(err error) bool {
+	var (
+		fenced   *catalog.FencedError
+		conflict *catalog.ConflictError
+		not      *catalog.NotLandedError
+	)
+	return errors.As(err, &fenced) && fenced.Deletable || errors.As(err, &conflict) || errors.As(err, &not)
 }
 
 // eventRanges are the ranges that agent_events is to account for: every owned
@@ -238,9 +249,33 @@ func (s *Sink) dropLocked() {
 		return
 	}
 	s.batch.abort()
+	s.removeUnsent(s.batch)
 	s.batch = nil
 	for _, p := range s.owned {
 		p.next, p.tally = p.start, tally{}
+	}
+}
+
+// removeTimeout bounds the removal of data files that a dropped batch leaves.
+const removeTimeout = 10 * time.Second
+
+// removeUnsent removes the finished data files of a dropped batch, but for those
+// of a snapshot commit that landed or may have.
+func (s *Sink) removeUnsent(b *batch) {
+	var files []catalog.DataFile
+	if !b.sent[catalog.AgentEvents] {
+		files = append(files, b.router.closed...)
+	}
+	if !b.sent[catalog.DeadLetters] {
+		files = append(files, b.dead.closed...)
+	}
+	if len(files) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), removeTimeout)
+	defer cancel()
+	if err := b.events.DeleteFiles(ctx, files); err != nil {
+		s.log.Warn("data files of a dropped batch are left behind; no snapshot refers to them", "err", err)
 	}
 }
 

@@ -3,8 +3,10 @@ package sink
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -122,4 +124,25 @@ func (l *lab) requireOnce() *catalog.Report {
 	}
 	require.EqualValues(l.t, l.sent, records)
 	return report
+}
+
+// requireNoLeftovers wants every data file of the warehouse to be in a table.
+func (l *lab) requireNoLeftovers() {
+	inTables := map[string]bool{}
+	for _, name := range []string{catalog.AgentEvents, catalog.DeadLetters} {
+		t, err := l.cat.Load(context.Background(), name)
+		require.NoError(l.t, err)
+		plan, err := t.Plan(context.Background(), catalog.PlanOptions{})
+		require.NoError(l.t, err)
+		for _, f := range plan.Files {
+			inTables[strings.TrimPrefix(f.URI, "file://")] = true
+		}
+	}
+	root := strings.TrimPrefix(l.catalog.Warehouse, "file://")
+	require.NoError(l.t, filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && strings.HasSuffix(path, ".parquet") {
+			require.True(l.t, inTables[path], "%s is left behind", path)
+		}
+		return err
+	}))
 }

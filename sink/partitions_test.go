@@ -8,6 +8,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/auditlake/auditlake/arrowconv"
+	"github.com/auditlake/auditlake/catalog"
+	"github.com/auditlake/auditlake/envelope"
 )
 
 // More table partitions than may have an open file, one of them with a file open when the batch ends.
@@ -19,7 +23,7 @@ func TestSinkWritesManyTablePartitions(t *testing.T) {
 			l.sent, class, time.Now().UTC().Format(time.RFC3339Nano))})
 		l.sent++
 	}
-	for range recordBatchRows + 10 {
+	for range 3 * recordBatchRows {
 		add("zzz")
 	}
 	for i := range maxOpenFiles + 20 {
@@ -30,4 +34,25 @@ func TestSinkWritesManyTablePartitions(t *testing.T) {
 	cfg.TargetLag = time.Hour
 	l.catchUp(cfg)
 	l.requireOnce()
+}
+
+// The values of a table partition must not alias Kafka's buffer.
+func TestRouterKeepsNothingOfTheKafkaBuffer(t *testing.T) {
+	l := newLab(t)
+	table, err := l.cat.Load(context.Background(), catalog.AgentEvents)
+	require.NoError(t, err)
+	r, err := newRouter(table, "x", catalog.WriteOptions{}, 1<<20, 64<<20)
+	require.NoError(t, err)
+	value := event(0)
+	events, err := envelope.NewDecoder(envelope.DefaultLimits).Decode(&envelope.Record{Value: value, Timestamp: -1})
+	require.NoError(t, err)
+	require.NoError(t, r.append(context.Background(), &events[0], &arrowconv.Provenance{Topic: testTopic}))
+	for i := range value {
+		value[i] = '#'
+	}
+	files, err := r.close(context.Background())
+	require.NoError(t, err)
+	require.Len(t, files, 1)
+	require.Contains(t, files[0].URI, "/event_class=prompt/")
+	require.NoError(t, r.abort())
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/memory"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/auditlake/auditlake/arrowconv"
 	"github.com/auditlake/auditlake/catalog"
@@ -23,9 +24,17 @@ const (
 	minRecordBatchBytes = 32 << 10
 )
 
-// maxOpenFiles bounds how many table partitions have an open data file; past it
-// the one with the most rows is finished early.
-const maxOpenFiles = 128
+// Bounds on the data files of a batch: those that are open, past which the one
+// with the most rows is finished early, and those that are finished, past which
+// the batch is full. Producers choose the names of classes, and so how many table
+// partitions there are.
+const (
+	maxOpenFiles     = 256
+	maxFinishedFiles = 1000
+)
+
+// builderCost is what a builder holds beside its buffers, in bytes.
+const builderCost = 64 << 10
 
 // router leads event rows to the data file of their table partition.
 type router struct {
@@ -148,13 +157,13 @@ func provenanceValue(column string, at *arrowconv.Provenance) (catalog.Partition
 
 // append adds one event's row to its table partition.
 func (r *router) append(ctx context.Context, ev *envelope.Event, at *arrowconv.Provenance) error {
-	f, err := r.find(ev, at)
+	f, err := r.find(ctx, ev, at)
 	if err != nil {
 		return err
 	}
 	f.builder.Append(ev, at)
 	r.rows++
-	r.counts[string(ev.Value(envelope.ColEventClass).Text)]++
+	r.count(ev.Value(envelope.ColEventClass).Text)
 	if f.builder.Rows() >= recordBatchRows || f.builder.Bytes() >= r.batchBytes() {
 		if err := r.drain(ctx, f); err != nil {
 			return err
@@ -167,6 +176,15 @@ func (r *router) append(ctx context.Context, ev *envelope.Event, at *arrowconv.P
 	return nil
 }
 
+// count counts a row by its class.
+func (r *router) count(class []byte) {
+	if _, known := r.counts[string(class)]; known || len(r.counts) < maxNames {
+		r.counts[string(class)]++
+	} else {
+		r.counts[otherNames]++
+	}
+}
+
 // batchBytes is how large the record batch of a file may get.
 func (r *router) batchBytes() int64 {
 	share := r.budget / 4 / int64(max(len(r.open), 1))
@@ -174,7 +192,7 @@ func (r *router) batchBytes() int64 {
 }
 
 // find returns the open file of an event's table partition.
-func (r *router) find(ev *envelope.Event, at *arrowconv.Provenance) (*openFile, error) {
+func (r *router) find(ctx context.Context, ev *envelope.Event, at *arrowconv.Provenance) (*openFile, error) {
 	r.key = r.key[:0]
 	for i := range r.fields {
 		r.values[i] = r.source[i](ev, at)
@@ -186,7 +204,7 @@ func (r *router) find(ev *envelope.Event, at *arrowconv.Provenance) (*openFile, 
 	f := r.open[string(r.key)]
 	if f == nil {
 		var err error
-		if f, err = r.start(); err != nil {
+		if f, err = r.start(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -194,7 +212,12 @@ func (r *router) find(ev *envelope.Event, at *arrowconv.Provenance) (*openFile, 
 	return f, nil
 }
 
-func (r *router) start() (*openFile, error) {
+func (r *router) start(ctx context.Context) (*openFile, error) {
+	if len(r.open) >= maxOpenFiles {
+		if err := r.finish(ctx, r.largest()); err != nil {
+			return nil, err
+		}
+	}
 	f := &openFile{key: string(r.key), values: make([]catalog.PartitionValue, len(r.values))}
 	for i, v := range r.values {
 		v.Text = append([]byte(nil), v.Text...) // it aliases the Kafka buffer
@@ -219,11 +242,6 @@ func (r *router) drain(ctx context.Context, f *openFile) error {
 		return nil
 	}
 	if f.writer == nil {
-		if len(r.open) > maxOpenFiles {
-			if err := r.finishOne(ctx, f); err != nil {
-				return err
-			}
-		}
 		r.names++
 		w, err := r.table.CreateDataFile(ctx, fmt.Sprintf("%s-%05d", r.prefix, r.names), r.fields, f.values, r.opts)
 		if err != nil {
@@ -244,42 +262,52 @@ func (r *router) account(f *openFile) {
 	f.held = held
 }
 
-func (r *router) buffered() int64 { return r.held + r.mem.held.Load() }
+func (r *router) buffered() int64 {
+	return r.held + r.mem.held.Load() + builderCost*int64(len(r.open)+len(r.spare))
+}
 
 // finish completes a file; its table partition gets a new one when rows come.
 func (r *router) finish(ctx context.Context, f *openFile) error {
-	if err := r.drain(ctx, f); err != nil {
-		return err
-	}
-	delete(r.open, f.key)
-	if r.last == f {
-		r.last = nil
-	}
-	r.held -= f.held
-	r.spare = append(r.spare, f.builder)
-	if f.writer == nil {
-		return nil
-	}
-	df, err := f.writer.Close()
-	if err != nil {
-		return err
-	}
-	r.closed = append(r.closed, df)
-	return nil
+	return r.finishAll(ctx, []*openFile{f})
 }
 
-// finishOne finishes the open file that holds most, but not keep.
-func (r *router) finishOne(ctx context.Context, keep *openFile) error {
-	if f := r.largest(func(f *openFile) bool { return f != keep && f.writer != nil }); f != nil {
-		return r.finish(ctx, f)
+// closeAtOnce is how many files are made durable at the same time: most of that
+// is waiting.
+const closeAtOnce = 8
+
+// finishAll completes files. Their last rows go out one file after another.
+func (r *router) finishAll(ctx context.Context, files []*openFile) error {
+	var group errgroup.Group
+	group.SetLimit(closeAtOnce)
+	done := make([]catalog.DataFile, len(files))
+	var err error
+	for i, f := range files {
+		if err = r.drain(ctx, f); err != nil {
+			break
+		}
+		r.held -= f.held
+		r.spare = append(r.spare, f.builder)
+		delete(r.open, f.key)
+		group.Go(func() (err error) {
+			done[i], err = f.writer.Close()
+			return err
+		})
 	}
-	return nil
+	r.last = nil
+	err = errors.Join(err, group.Wait())
+	for _, df := range done {
+		if df.URI != "" {
+			r.closed = append(r.closed, df)
+		}
+	}
+	return err
 }
 
-func (r *router) largest(ok func(*openFile) bool) *openFile {
+// largest is the open file that holds most.
+func (r *router) largest() *openFile {
 	var max *openFile
 	for _, f := range r.open {
-		if ok(f) && (max == nil || f.size() > max.size() || f.size() == max.size() && f.key < max.key) {
+		if max == nil || f.size() > max.size() || f.size() == max.size() && f.key < max.key {
 			max = f
 		}
 	}
@@ -296,8 +324,8 @@ func (r *router) spillLargest() (bool, error) {
 	if r.buffered() < before {
 		return true, nil
 	}
-	f := r.largest(func(f *openFile) bool { return f.size() > spillMin })
-	if f == nil {
+	f := r.largest()
+	if f == nil || f.size() <= spillMin {
 		return false, nil
 	}
 	if err := r.drain(context.Background(), f); err != nil {
@@ -317,15 +345,8 @@ const spillMin = 1 << 20
 
 // close finishes every file and returns them all.
 func (r *router) close(ctx context.Context) ([]catalog.DataFile, error) {
-	for _, f := range sortedFiles(r.open) {
-		if r.open[f.key] != f {
-			continue // finished meanwhile, to keep to maxOpenFiles
-		}
-		if err := r.finish(ctx, f); err != nil {
-			return nil, err
-		}
-	}
-	return r.closed, nil
+	err := r.finishAll(ctx, sortedFiles(r.open))
+	return r.closed, err
 }
 
 // abort leaves nothing of the files that are still open.

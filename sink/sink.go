@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -24,6 +25,8 @@ type Sink struct {
 	admin   *kadm.Client
 	decoder *envelope.Decoder
 	cluster clusterInfo
+
+	stopped atomic.Int64 // when Run was told to stop, Unix nanoseconds; 0 before
 
 	// mu guards everything below. The loop holds it while it works; rebalance
 	// callbacks take it between polls.
@@ -102,6 +105,7 @@ func (s *Sink) Run(ctx context.Context) error {
 			return err
 		}
 	}
+	defer context.AfterFunc(ctx, func() { s.stopped.Store(time.Now().UnixNano()) })()
 	watched := make(chan error, 1)
 	watchCtx, stopWatching := context.WithCancel(ctx)
 	defer stopWatching()
@@ -117,9 +121,18 @@ func (s *Sink) Run(ctx context.Context) error {
 	return s.lastFlush()
 }
 
+// stopBy is when a sink that was told to stop must have stopped.
+func (s *Sink) stopBy() time.Time {
+	at := time.Now()
+	if n := s.stopped.Load(); n != 0 {
+		at = time.Unix(0, n)
+	}
+	return at.Add(s.cfg.ShutdownTimeout)
+}
+
 // lastFlush commits what is pending after a stop, within its bound.
 func (s *Sink) lastFlush() error {
-	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.ShutdownTimeout)
+	ctx, cancel := context.WithDeadline(context.Background(), s.stopBy())
 	defer cancel()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -200,14 +213,9 @@ func (s *Sink) work(ctx context.Context, fetches kgo.Fetches) error {
 }
 
 func (s *Sink) report() {
-	if s.cfg.OnProgress == nil {
-		return
+	if s.cfg.OnProgress != nil {
+		s.cfg.OnProgress(s.snapshot())
 	}
-	s.stats.Pending, s.stats.Buffered = 0, 0
-	if s.batch != nil {
-		s.stats.Pending, s.stats.Buffered = s.batch.rows(), s.batch.buffered()
-	}
-	s.cfg.OnProgress(s.snapshot())
 }
 
 // Stats returns the sink's counters.

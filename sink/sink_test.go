@@ -1,9 +1,15 @@
 package sink
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -138,6 +144,7 @@ func TestSinkFencesASecondOwner(t *testing.T) {
 	l := newLab(t)
 	l.produce(3000, 10)
 	var g errgroup.Group
+	var fenced atomic.Int64
 	for _, group := range []string{"one", "two"} {
 		g.Go(func() error {
 			cfg := l.config()
@@ -147,6 +154,7 @@ func TestSinkFencesASecondOwner(t *testing.T) {
 				return err
 			}
 			err = s.Run(context.Background())
+			fenced.Add(s.Stats().Fenced)
 			var e *Error
 			if errors.As(err, &e) { // gave way often enough to be sure
 				return nil
@@ -155,8 +163,10 @@ func TestSinkFencesASecondOwner(t *testing.T) {
 		})
 	}
 	require.NoError(t, g.Wait())
+	require.NotZero(t, fenced.Load(), "they never met")
 	l.catchUp(l.config())
 	l.requireOnce()
+	l.requireNoLeftovers()
 }
 
 // Two sinks of one group; the second comes while the first is at work, and goes.
@@ -210,6 +220,70 @@ func TestVerifyDuringIngest(t *testing.T) {
 	stop()
 	require.NoError(t, g.Wait())
 	l.catchUp(l.config())
+	l.requireOnce()
+}
+
+// What is pending lands before its topic partitions go to another sink.
+func TestSinkFlushesBeforeARebalance(t *testing.T) {
+	l := newLab(t)
+	cfg := l.config()
+	cfg.UntilCaughtUp, cfg.TargetLag = false, time.Hour
+	var g errgroup.Group
+	ctx, stop := context.WithCancel(context.Background())
+	first, err := New(cfg, l.cat)
+	require.NoError(t, err)
+	second, err := New(cfg, l.cat)
+	require.NoError(t, err)
+	l.produce(100, 10)
+	g.Go(func() error { return first.Run(ctx) })
+	require.Eventually(t, func() bool { return first.Stats().Pending == 100 }, 30*time.Second, 10*time.Millisecond)
+	g.Go(func() error { return second.Run(ctx) })
+	require.Eventually(t, func() bool { return first.Stats().CommittedRows == 90 }, 30*time.Second, 10*time.Millisecond)
+	stop()
+	require.NoError(t, g.Wait())
+	l.requireOnce()
+	l.requireNoLeftovers()
+}
+
+// The very first batch dies between the two tables' commits, and the sink is told
+// to start at the end of what is new: what the batch had read is not new.
+func TestSinkStartsWhereItsFirstBatchDid(t *testing.T) {
+	l := newLab(t)
+	l.produce(60, 3)
+	cfg := l.config()
+	cfg.CommitTimeout = faultTimeout
+	l.faults.Store(&faultPlan{catalog.AgentEvents, func(func() error) error { time.Sleep(faultTimeout); return errTest }})
+	s, err := New(cfg, l.cat)
+	require.NoError(t, err)
+	require.Error(t, s.Run(context.Background()))
+	latest := l.config()
+	latest.StartLatest = true
+	require.EqualValues(t, 40, l.catchUp(latest).CommittedRows)
+	l.requireOnce()
+}
+
+// A data file that cannot be written while the sink is told to stop: the rest of
+// its batch does not land without it, and is not left behind.
+func TestSinkFailedUploadLosesNothing(t *testing.T) {
+	l := newLab(t)
+	l.produce(300, 10)
+	ctx, stop := context.WithCancel(context.Background())
+	cfg := l.config()
+	blocker := filepath.Join(strings.TrimPrefix(l.catalog.Warehouse, "file://"), "audit", catalog.AgentEvents, "data",
+		"event_time_day="+time.Now().UTC().Format(time.DateOnly), "event_class=prompt")
+	cfg.OnStep = func(step string) {
+		if step == StepBeforeUpload && ctx.Err() == nil {
+			require.NoError(t, os.MkdirAll(filepath.Dir(blocker), 0o755))
+			require.NoError(t, os.WriteFile(blocker, nil, 0o644)) // a file where a folder must be
+			stop()
+		}
+	}
+	s, err := New(cfg, l.cat)
+	require.NoError(t, err)
+	require.ErrorContains(t, s.Run(ctx), "stopped before the last snapshot commit")
+	require.NoError(t, os.Remove(blocker))
+	l.requireNoLeftovers()
+	require.EqualValues(t, 270, l.catchUp(l.config()).CommittedRows)
 	l.requireOnce()
 }
 
@@ -286,9 +360,41 @@ func TestSinkWritesToAnyPartitionSpec(t *testing.T) {
 	}
 }
 
+// More holes than a snapshot summary lists are counted, and verify adds them up.
+func TestSinkCountsHolesBeyondItsList(t *testing.T) {
+	l := newLab(t)
+	tx, err := kgo.NewClient(kgo.SeedBrokers(l.broker.ListenAddrs()...), kgo.TransactionalID("tx"), kgo.DefaultProduceTopic(testTopic),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	require.NoError(t, err)
+	defer tx.Close()
+	const transactions = maxHoles + 50
+	ctx := context.Background()
+	for i := range transactions {
+		require.NoError(t, tx.BeginTransaction())
+		require.NoError(t, tx.ProduceSync(ctx, &kgo.Record{Partition: 1, Value: event(i)}).FirstErr())
+		require.NoError(t, tx.EndTransaction(ctx, kgo.TryCommit))
+		l.sent++
+	}
+	cfg := l.config()
+	cfg.TargetLag = time.Hour
+	l.catchUp(cfg)
+	report := l.requireOnce()
+	require.Len(t, report.Partitions, 1)
+	require.EqualValues(t, transactions, report.Partitions[0].Holes, "a marker each")
+}
+
 func TestSinkHoldsItsMemoryBudget(t *testing.T) {
 	l := newLab(t)
-	l.produce(20_000, 0)
+	random := make([]byte, 1000) // nothing compresses it
+	var records []*kgo.Record
+	for range 10_000 {
+		for i := range random {
+			random[i] = "0123456789abcdef"[rand.IntN(16)]
+		}
+		records = append(records, &kgo.Record{Value: bytes.Replace(event(l.sent), []byte(`"ok"`), fmt.Appendf(nil, `"ok","x":"%s"`, random), 1)})
+		l.sent++
+	}
+	require.NoError(t, l.client.ProduceSync(context.Background(), records...).FirstErr())
 	cfg := l.config()
 	cfg.Memory, cfg.TargetLag = 4<<20, time.Hour
 	highest := int64(0)

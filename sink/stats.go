@@ -70,9 +70,13 @@ func count(m *map[string]int64, name string, n int64) {
 	(*m)[name] += n
 }
 
-// snapshot copies the counters and adds how far the owned topic partitions are.
+// snapshot copies the counters and adds what is pending and how far the owned
+// topic partitions are.
 func (s *Sink) snapshot() Stats {
 	out := s.stats
+	if s.batch != nil {
+		out.Pending, out.Buffered = s.batch.rows(), s.batch.buffered()
+	}
 	out.DeadLetters, out.ByClass = maps.Clone(s.stats.DeadLetters), maps.Clone(s.stats.ByClass)
 	out.Owned = make([]OwnedPartition, 0, len(s.owned))
 	for tp, p := range s.owned {

@@ -69,6 +69,7 @@ func (s *Sink) takeFetches(ctx context.Context, fetches kgo.Fetches) error {
 			}
 		}
 		if err := s.take(ctx, p, rec, ingest); err != nil {
+			s.batch.failed = err
 			return err
 		}
 		if why := s.full(); why != "" {
@@ -146,6 +147,8 @@ func (s *Sink) full() string {
 	switch {
 	case b.router.rolled:
 		return "target file size"
+	case len(b.router.closed) >= maxFinishedFiles:
+		return "number of data files"
 	case b.rows() >= s.cfg.MaxBatchRows:
 		return "max batch rows"
 	case b.buffered() <= s.cfg.Memory:
@@ -168,7 +171,8 @@ type batch struct {
 	events *catalog.Table
 	router *router
 	dead   *deadLetters
-	failed error
+	failed error           // a row of it is lost: it must not land
+	sent   map[string]bool // table -> its data files are in a snapshot commit that landed or may have
 
 	at      arrowconv.Provenance // reused for every record
 	rec     envelope.Record
