@@ -262,29 +262,43 @@ func TestSinkStartsWhereItsFirstBatchDid(t *testing.T) {
 	l.requireOnce()
 }
 
-// A data file that cannot be written while the sink is told to stop: the rest of
+// A data file that cannot be finished while the sink is told to stop: the rest of
 // its batch does not land without it, and is not left behind.
 func TestSinkFailedUploadLosesNothing(t *testing.T) {
-	l := newLab(t)
-	l.produce(300, 10)
-	ctx, stop := context.WithCancel(context.Background())
-	cfg := l.config()
-	blocker := filepath.Join(strings.TrimPrefix(l.catalog.Warehouse, "file://"), "audit", catalog.AgentEvents, "data",
-		"event_time_day="+time.Now().UTC().Format(time.DateOnly), "event_class=prompt")
-	cfg.OnStep = func(step string) {
-		if step == StepBeforeUpload && ctx.Err() == nil {
-			require.NoError(t, os.MkdirAll(filepath.Dir(blocker), 0o755))
-			require.NoError(t, os.WriteFile(blocker, nil, 0o644)) // a file where a folder must be
-			stop()
-		}
+	for name, breakIt := range map[string]func(folder string) error{
+		"not begun": func(folder string) error { // a file where its folder must be
+			return errors.Join(os.RemoveAll(folder), os.MkdirAll(filepath.Dir(folder), 0o755), os.WriteFile(folder, nil, 0o644))
+		},
+		"half written": os.RemoveAll,
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			n := 300
+			if name == "half written" {
+				n = 4 * recordBatchRows // of them a third are prompts: enough to begin the file
+			}
+			l.produce(n, 10)
+			ctx, stop := context.WithCancel(context.Background())
+			defer stop()
+			cfg := l.config()
+			cfg.TargetLag = time.Hour
+			folder := filepath.Join(strings.TrimPrefix(l.catalog.Warehouse, "file://"), "audit", catalog.AgentEvents, "data",
+				"event_time_day="+time.Now().UTC().Format(time.DateOnly), "event_class=prompt")
+			cfg.OnStep = func(step string) {
+				if step == StepBeforeUpload && ctx.Err() == nil {
+					require.NoError(t, breakIt(folder))
+					stop()
+				}
+			}
+			s, err := New(cfg, l.cat)
+			require.NoError(t, err)
+			require.ErrorContains(t, s.Run(ctx), "stopped before the last snapshot commit")
+			require.NoError(t, os.RemoveAll(folder))
+			l.requireNoLeftovers()
+			l.catchUp(l.config())
+			l.requireOnce()
+		})
 	}
-	s, err := New(cfg, l.cat)
-	require.NoError(t, err)
-	require.ErrorContains(t, s.Run(ctx), "stopped before the last snapshot commit")
-	require.NoError(t, os.Remove(blocker))
-	l.requireNoLeftovers()
-	require.EqualValues(t, 270, l.catchUp(l.config()).CommittedRows)
-	l.requireOnce()
 }
 
 // A stop flushes what is pending, however far the target lag is.
