@@ -77,7 +77,7 @@ func (e *engine) lock(ctx context.Context, files []string, spill int64) error {
 // every file.
 func (e *engine) mount(ctx context.Context, tables []planned, paths map[string][]string) error {
 	for _, p := range tables {
-		if err := e.exec(ctx, "CREATE VIEW lake."+p.rows+" AS "+p.scan(nil)); err != nil {
+		if err := e.exec(ctx, "CREATE VIEW lake."+p.rows+" AS "+p.scan("")); err != nil {
 			return fmt.Errorf("open table %s: %w", p.table, err)
 		}
 	}
@@ -86,7 +86,14 @@ func (e *engine) mount(ctx context.Context, tables []planned, paths map[string][
 		return fmt.Errorf("make the views: %w", err)
 	}
 	for _, p := range tables {
-		if err := e.exec(ctx, "CREATE OR REPLACE VIEW lake."+p.rows+" AS "+p.scan(paths[p.table])); err != nil {
+		if len(paths[p.table]) == 0 {
+			continue
+		}
+		// A variable, since duckdb_views() shows the text of a view to everybody.
+		files := "files_of_" + p.rows
+		err := e.exec(ctx, "SET VARIABLE "+files+" = "+textList(paths[p.table]),
+			"CREATE OR REPLACE VIEW lake."+p.rows+" AS "+p.scan("getvariable("+literal(files)+")"))
+		if err != nil {
 			return fmt.Errorf("open table %s: %w", p.table, err)
 		}
 	}

@@ -23,6 +23,16 @@ func run(s *Session, sql string) error {
 	return err
 }
 
+func TestTheCatalogDoesNotTellWhereFilesStand(t *testing.T) {
+	dir := t.TempDir()
+	s := openTest(t, logPlans(t, dir), Options{})
+	for _, sql := range []string{"FROM duckdb_views()", "FROM duckdb_columns()", "FROM information_schema.views"} {
+		text := sqlText(t, s, "SELECT * FROM ("+sql+"), (SELECT count(*) FROM agent_log)", JSON)
+		require.Contains(t, text, "event_rows", sql)
+		require.NotContains(t, text, dir, sql)
+	}
+}
+
 func TestTheGateRefusesWhatIsNoQuestion(t *testing.T) {
 	dir := t.TempDir()
 	s := openTest(t, logPlans(t, dir), Options{})
@@ -63,6 +73,8 @@ func TestTheGateRefusesWhatIsNoQuestion(t *testing.T) {
 		// What tells about this machine.
 		"FROM duckdb_settings()", "FROM pg_catalog.pg_settings", "FROM duckdb_secrets()", "FROM duckdb_secrets(redact=false)", "FROM which_secret('s3://b/k', 's3')",
 		"FROM duckdb_extensions()", "FROM duckdb_logs()", "FROM duckdb_temporary_files()", "FROM duckdb_external_file_cache()", "SELECT current_setting('allowed_paths')",
+		"SELECT file_name FROM lake.event_rows", `FROM (SELECT 1) WHERE 'x' IN (SELECT file_name FROM memory."LAKE".event_rows)`, "SUMMARIZE lake.event_rows",
+		"SELECT getvariable('files_of_event_rows')", "FROM duckdb_variables()",
 		"SELECT getenv('HOME')", "SELECT write_log('x')", "SELECT json_serialize_plan('FROM read_text(''/etc/hostname'')')", "FROM read_duckdb('x')", "FROM parquet_schema(" + literal(file) + ")", "FROM parquet_file_metadata(" + literal(file) + ")",
 		"FROM parquet_kv_metadata(" + literal(file) + ")", "FROM parquet_bloom_probe(" + literal(file) + ", 'event_id', 'x')", "FROM read_json('x')", "FROM read_ndjson_objects('x')",
 	} {

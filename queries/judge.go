@@ -34,6 +34,9 @@ func (e *engine) judge(ctx context.Context, text string) (string, error) {
 	case tree.statements > 1:
 		return "", &GateError{"one statement at a time, and this text holds several"}
 	}
+	if tree.internal {
+		return "", &GateError{"schema lake is where the views' rows stand, and file names of this machine: SQL reads the views, see `auditlake sql \"SHOW TABLES\"`"}
+	}
 	for _, fn := range tree.tableFunctions {
 		if !harmless(fn) {
 			return "", refusedFunction(fn)
@@ -77,6 +80,7 @@ type syntax struct {
 	statements     int
 	functions      []string // all that are called
 	tableFunctions []string // of these the ones in place of a table
+	internal       bool     // it names a table of schema lake
 }
 
 // parse parses SELECTs; a text that holds anything else is refused.
@@ -104,7 +108,7 @@ func (e *engine) parse(ctx context.Context, text string) (syntax, error) {
 	return s, nil
 }
 
-// walk collects the functions of a part of the tree.
+// walk collects the functions and tables of a part of the tree.
 func (s *syntax) walk(part any) {
 	switch part := part.(type) {
 	case []any:
@@ -118,6 +122,9 @@ func (s *syntax) walk(part any) {
 		if call, ok := part["function"].(map[string]any); ok && part["type"] == "TABLE_FUNCTION" {
 			name, _ := call["function_name"].(string)
 			s.tableFunctions = append(s.tableFunctions, name)
+		}
+		if schema, ok := part["schema_name"].(string); ok && part["type"] == "BASE_TABLE" {
+			s.internal = s.internal || strings.EqualFold(schema, "lake")
 		}
 		for _, inner := range part {
 			s.walk(inner)
@@ -145,4 +152,4 @@ var harmlessFunctions = []string{
 // that may come out differently in the probe and in the engine, so the probe
 // could not answer for it; json_serialize_plan binds a text too; the others tell
 // about this machine or write.
-var refusedFunctions = []string{"query", "query_table", "json_serialize_plan", "current_setting", "getenv", "write_log"}
+var refusedFunctions = []string{"query", "query_table", "json_serialize_plan", "current_setting", "getenv", "getvariable", "write_log"}

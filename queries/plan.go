@@ -198,9 +198,9 @@ func timestamp(t time.Time) string {
 
 // scan is the SELECT that reads the rows of the plan from files that DuckDB can
 // open, columns found by field id. It adds where each row stands: file_name and
-// file_row.
-func (p planned) scan(paths []string) string {
-	if len(paths) == 0 {
+// file_row. files is SQL that gives the list of files; empty is none.
+func (p planned) scan(files string) string {
+	if files == "" {
 		return "SELECT " + p.typed() + ", NULL::VARCHAR AS file_name, NULL::BIGINT AS file_row WHERE false"
 	}
 	fields, cols := make([]string, 0, len(p.columns)), make([]string, 0, len(p.columns))
@@ -213,7 +213,7 @@ func (p planned) scan(paths []string) string {
 		fields = append(fields, fmt.Sprintf("%d:{name:%s,type:%s,default_value:NULL}", c.id, literal(c.name), literal(c.kind)))
 	}
 	text := "SELECT " + strings.Join(cols, ", ") + ", filename AS file_name, file_row_number AS file_row FROM read_parquet(" +
-		textList(paths) + ", hive_partitioning=false, schema=MAP{" + strings.Join(fields, ",") + "})"
+		files + ", hive_partitioning=false, schema=MAP{" + strings.Join(fields, ",") + "})"
 	if where := p.condition(); where != "" {
 		text += " WHERE " + where
 	}

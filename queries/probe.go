@@ -67,7 +67,7 @@ func openProbe(ctx context.Context, tables []planned, dir string) (*engine, erro
 
 func (e *engine) mountEmpty(ctx context.Context, tables []planned) error {
 	for _, p := range tables {
-		if err := e.exec(ctx, "CREATE TABLE lake."+p.rows+" AS "+p.scan(nil)); err != nil {
+		if err := e.exec(ctx, "CREATE TABLE lake."+p.rows+" AS "+p.scan("")); err != nil {
 			return fmt.Errorf("table %s: %w", p.table, err)
 		}
 	}

@@ -37,7 +37,7 @@ func withAllColumns(t *testing.T, p *fakePlanner, dir string) []string {
 	for table, name := range map[string]string{catalog.AgentEvents: "events none.parquet", catalog.DeadLetters: "dead none.parquet"} {
 		cols, err := columnsOf(p.plans[table])
 		require.NoError(t, err)
-		out = append(out, "COPY ("+planned{columns: cols}.scan(nil)+") TO "+literal(filepath.Join(dir, name))+" (FORMAT parquet)")
+		out = append(out, "COPY ("+planned{columns: cols}.scan("")+") TO "+literal(filepath.Join(dir, name))+" (FORMAT parquet)")
 	}
 	return out
 }
