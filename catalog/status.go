@@ -8,8 +8,8 @@ import (
 // TableStatus is the state of one table for people who operate it.
 type TableStatus struct {
 	Table      string    `json:"table"`
-	SnapshotID int64     `json:"snapshot_id"` // 0: none yet
-	CommitTime time.Time `json:"commit_time"`
+	SnapshotID int64     `json:"snapshot_id,string,omitempty"` // 0: none yet; a text in JSON, whose numbers lose digits
+	CommitTime time.Time `json:"commit_time,omitzero"`
 	Snapshots  int       `json:"snapshots"`
 	Rows       int64     `json:"rows"`
 	Files      int       `json:"files"`

@@ -488,3 +488,26 @@ func TestSinkStopsWhenATopicIsMadeAgain(t *testing.T) {
 		t.Fatal("the sink goes on")
 	}
 }
+
+// Dead letters of several table partitions, in turn, make one file each.
+func TestSinkWritesDeadLettersToAnyPartitionSpec(t *testing.T) {
+	l := newLab(t)
+	l.catalog.Namespace = "other"
+	cat, err := catalog.Open(context.Background(), l.catalog)
+	require.NoError(t, err)
+	l.cat = cat
+	t.Cleanup(func() { cat.Close() })
+	_, err = cat.Init(context.Background(), catalog.InitOptions{PartitionBy: map[string][]string{catalog.DeadLetters: {"error_class", "kafka_partition"}}})
+	require.NoError(t, err)
+	for range 200 {
+		require.NoError(t, l.client.ProduceSync(context.Background(),
+			&kgo.Record{Value: []byte("no event")}, &kgo.Record{Value: []byte("[]")}, &kgo.Record{Value: []byte("\xff")}).FirstErr())
+		l.sent += 3
+	}
+	cfg := l.config()
+	cfg.TargetLag = time.Hour
+	stats := l.catchUp(cfg)
+	require.EqualValues(t, 600, stats.CommittedDead)
+	require.LessOrEqual(t, stats.Files, int64(9), "three classes, three topic partitions")
+	l.requireOnce()
+}

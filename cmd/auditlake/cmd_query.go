@@ -24,7 +24,7 @@ it answers, what it takes and what its columns mean. Without a name it lists the
 		Example: "  auditlake query\n  auditlake query action_ledger --from 7d --principal user:42\n  auditlake query cost_rollup -o csv > cost.csv",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return unknownCommand(cmd, args[0])
+				return unknownQuery(args[0])
 			}
 			return nil
 		},
@@ -41,6 +41,18 @@ it answers, what it takes and what its columns mean. Without a name it lists the
 		cmd.AddCommand(newCannedQuery(a, q))
 	}
 	return cmd
+}
+
+func unknownQuery(name string) error {
+	var names []string
+	for _, q := range queries.List() {
+		names = append(names, q.Name)
+	}
+	hint := "`auditlake query` lists them"
+	if near := ui.Closest(name, names); near != "" {
+		hint = fmt.Sprintf("did you mean `auditlake query %s`?", near)
+	}
+	return &usageError{fmt.Sprintf("there is no query %q", name), hint}
 }
 
 func (a *app) listQueries(form string) error {

@@ -60,12 +60,19 @@ func (q *quickstart) run(ctx context.Context) error {
 	if err := os.MkdirAll(q.dir, 0o755); err != nil {
 		return usagef("--dir: %v: name a folder that can be written", err)
 	}
+	if err := q.own(); err != nil {
+		return err
+	}
+	sample, err := openSample(q.dir, q.started)
+	if err != nil {
+		return err
+	}
 	broker, err := q.start()
 	if err != nil {
 		return err
 	}
 	defer func() { _ = broker.Close() }() // the tables are what counts; its data is synced
-	if q.sent, err = q.produce(ctx); err != nil {
+	if q.sent, err = q.produce(ctx, sample); err != nil {
 		return err
 	}
 	if _, err := q.initTables(ctx, q.cfg, false); err != nil {
@@ -87,6 +94,20 @@ func (q *quickstart) run(ctx context.Context) error {
 }
 
 func (q *quickstart) configFile() string { return filepath.Join(q.dir, "auditlake.yaml") }
+
+// own refuses a folder whose configuration quickstart did not write: sample
+// events have no business in somebody's lake. The sample's file is written first,
+// and tells.
+func (q *quickstart) own() error {
+	_, err := os.Stat(q.configFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if _, err = os.Stat(samplePath(q.dir)); errors.Is(err, fs.ErrNotExist) {
+		return usagef("%s is not of quickstart's making: name another folder by --dir", q.configFile())
+	}
+	return err
+}
 
 // start starts the broker where the folder's configuration says, or on a free
 // port, and writes the configuration if there is none.
@@ -147,11 +168,7 @@ func brokerPort(cfg *config.Config) (int, error) {
 	return strconv.Atoi(port)
 }
 
-func (q *quickstart) produce(ctx context.Context) (int64, error) {
-	s, err := openSample(q.dir, q.started)
-	if err != nil {
-		return 0, err
-	}
+func (q *quickstart) produce(ctx context.Context, s *sample) (int64, error) {
 	bar := ui.NewProgress(q.stderr, "sending events", int64(s.Events))
 	defer bar.Done()
 	return s.produce(ctx, feed.ProduceOptions{

@@ -130,3 +130,35 @@ func TestInitRefuses(t *testing.T) {
 	require.Equal(t, exitUsage, r.code)
 	require.Contains(t, r.stderr, "metadata file is gone: restore the warehouse")
 }
+
+// Several workers of one process share the topic partitions.
+func TestWorkers(t *testing.T) {
+	l := newLab(t, "sink: {workers: 3, max_batch_rows: 100}")
+	for i := range 900 {
+		l.send(recordOf(i%3, prompt(i)), recordOf(i%3, []byte("no event")))
+	}
+	l.catchUp()
+	require.EqualValues(t, 900, l.value(`SELECT count(*) FROM agent_log`))
+	require.EqualValues(t, 900, l.value(`SELECT count(*) FROM dead_letters`))
+	l.requireVerified()
+}
+
+// quickstart runs whole, again without adding anything, and keeps out of a folder
+// that is somebody's own.
+func TestQuickstart(t *testing.T) {
+	dir := t.TempDir()
+	first := mustCall(t, "quickstart", "--dir", filepath.Join(dir, "qs"))
+	require.Contains(t, first, "committed 12,000 events and 0 dead letters")
+	config := filepath.Join(dir, "qs", "auditlake.yaml")
+	require.Contains(t, first, "verify -c "+config)
+	require.Contains(t, mustCall(t, "quickstart", "--dir", filepath.Join(dir, "qs")), "nothing to add")
+	require.Equal(t, exitNothingToDo, call(t, "quickstart", "--dir", filepath.Join(dir, "qs"), "--detailed-exit-code").code)
+	require.Contains(t, mustCall(t, "verify", "-c", config), "verified: every record")
+	require.Equal(t, "n\n12000\n", mustCall(t, "sql", "-c", config, "-o", "csv", "SELECT count(*) AS n FROM agent_events"))
+
+	writeConfig(t, dir, "auditlake.yaml", "")
+	r := call(t, "quickstart", "--dir", dir)
+	require.Equal(t, exitUsage, r.code)
+	require.Contains(t, r.stderr, "auditlake.yaml is not of quickstart's making: name another folder by --dir")
+	require.NoDirExists(t, filepath.Join(dir, "broker"))
+}

@@ -28,6 +28,7 @@ func TestMistakes(t *testing.T) {
 		{"no such command", "stats", exitUsage, "unknown command \"stats\": did you mean `auditlake status`?"},
 		{"no such subcommand", "dead-letters lst", exitUsage, "unknown command \"lst\": did you mean `auditlake dead-letters list`?"},
 		{"subcommand missing", "dead-letters", exitUsage, "dead-letters needs one of list, show, replay"},
+		{"no such query", "query compleetness", exitUsage, `there is no query "compleetness": did you mean ` + "`auditlake query completeness`?"},
 		{"no such flag", "status --jsn", exitUsage, "unknown flag: --jsn: did you mean --json?"},
 		{"flag without its value", "status --config", exitUsage, "flag needs an argument: --config"},
 		{"word for a number", "sql --snapshot latest SELECT", exitUsage, `invalid argument "latest" for "--snapshot" flag`},

@@ -52,9 +52,11 @@ type sample struct {
 	InFull bool      `json:"in_full"` // every event is in the topic
 }
 
+func samplePath(dir string) string { return filepath.Join(dir, "sample.json") }
+
 // openSample reads a folder's sample, or begins one that ends about now.
 func openSample(dir string, now time.Time) (*sample, error) {
-	s := &sample{path: filepath.Join(dir, "sample.json")}
+	s := &sample{path: samplePath(dir)}
 	text, err := os.ReadFile(s.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
