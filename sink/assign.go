@@ -236,9 +236,12 @@ func (s *Sink) resolve(ctx context.Context, tps []topicPartition) (map[topicPart
 	if err != nil {
 		return nil, err
 	}
-	_, offsets, err := s.loadOffsets(ctx, catalog.AgentEvents)
+	events, offsets, err := s.loadOffsets(ctx, catalog.AgentEvents)
 	if err != nil {
 		return nil, err
+	}
+	if snap, ok, err := events.Current(); err == nil && ok && s.stats.LastCommit.IsZero() {
+		s.stats.LastCommit = snap.Time // an earlier run's, or another sink's
 	}
 	starts, err := s.admin.ListStartOffsets(ctx, s.cfg.Topics...)
 	if err != nil {
@@ -291,7 +294,7 @@ func (s *Sink) position(tp topicPartition, offsets, dead catalog.Offsets, first,
 			return nil, recreated(tp.topic, other.TopicID, id.TopicID)
 		}
 	}
-	p := &progress{id: id, deadNext: -1, high: -1}
+	p := &progress{id: id, deadNext: -1, high: end}
 	if d, ok := dead[id]; ok {
 		p.deadNext = d.Next
 	}

@@ -58,7 +58,7 @@ type progress struct {
 	already map[int64]struct{}
 	tally   tally
 
-	high      int64     // Kafka's high watermark as of the last fetch, -1 before it
+	high      int64     // Kafka's high watermark as of the assignment or the last fetch
 	newest    int64     // Kafka timestamp of the newest record taken, milliseconds
 	watermark time.Time // the same, of what is committed
 }

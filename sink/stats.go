@@ -29,10 +29,10 @@ type Stats struct {
 	Fenced        int64 // batches dropped because another sink took over
 	CommitRetries int64
 
-	Pending      int64 // rows taken and not yet committed
-	Buffered     int64 // bytes they hold in memory
-	LastCommit   time.Time
-	CaughtUp     int64 // with UntilCaughtUp: offsets passed and offsets to pass
+	Pending      int64     // rows taken and not yet committed
+	Buffered     int64     // bytes they hold in memory
+	LastCommit   time.Time // of agent_events, by whomever; zero where it has no snapshot
+	CaughtUp     int64     // with UntilCaughtUp: offsets passed and offsets to pass
 	CaughtUpGoal int64
 
 	Owned []OwnedPartition // in order of topic and partition
@@ -43,13 +43,13 @@ type OwnedPartition struct {
 	Topic         string
 	Partition     int32
 	Committed     int64 // the next offset the tables want
-	HighWatermark int64 // as of the last fetch; -1 before the first
+	HighWatermark int64 // as of the assignment or the last fetch
 	// Watermark is the Kafka timestamp of the newest committed record, zero
 	// before the sink's first snapshot commit.
 	Watermark time.Time
 }
 
-// Lag is how many offsets the tables are behind, 0 where it is not known yet.
+// Lag is how many offsets the tables are behind.
 func (p OwnedPartition) Lag() int64 { return max(p.HighWatermark-p.Committed, 0) }
 
 // maxNames bounds the counters by name: producers choose the names of classes.

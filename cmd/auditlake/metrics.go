@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/auditlake/auditlake/envelope"
 	"github.com/auditlake/auditlake/sink"
 )
 
@@ -103,9 +104,9 @@ var (
 	descFenced    = describe("fenced_batches_total", "Batches dropped because another sink took over.")
 	descPending   = describe("pending_rows", "Rows taken and not yet committed.")
 	descBuffered  = describe("buffered_bytes", "Memory held by pending rows and open data files.")
-	descLast      = describe("last_snapshot_commit_timestamp_seconds", "When the last snapshot commit landed, 0 before the first.")
+	descLast      = describe("last_snapshot_commit_timestamp_seconds", "When the last snapshot commit of agent_events landed, by this sink or before it; 0 where there is none.")
 	descCommitted = describe("committed_offset", "The next offset the tables want.", "topic", "partition")
-	descHigh      = describe("high_watermark", "Kafka's high watermark as of the last fetch.", "topic", "partition")
+	descHigh      = describe("high_watermark", "Kafka's high watermark as of the assignment or the last fetch.", "topic", "partition")
 	descLag       = describe("lag_records", "Offsets that the tables are behind.", "topic", "partition")
 	descWatermark = describe("watermark_timestamp_seconds", "Kafka timestamp of the newest committed record.", "topic", "partition")
 )
@@ -136,8 +137,8 @@ func (m *monitor) Collect(out chan<- prometheus.Metric) {
 	for class, n := range s.ByClass {
 		total(descRows, n, class)
 	}
-	for class, n := range s.DeadLetters {
-		total(descDead, n, class)
+	for _, c := range envelope.ErrorClasses { // a rate needs a beginning
+		total(descDead, s.DeadLetters[string(c.Class)], string(c.Class))
 	}
 	gauge(descPending, float64(s.Pending))
 	gauge(descBuffered, float64(s.Buffered))
@@ -145,10 +146,8 @@ func (m *monitor) Collect(out chan<- prometheus.Metric) {
 	for _, p := range s.Owned {
 		labels := []string{p.Topic, strconv.Itoa(int(p.Partition))}
 		gauge(descCommitted, float64(p.Committed), labels...)
-		if p.HighWatermark >= 0 {
-			gauge(descHigh, float64(p.HighWatermark), labels...)
-			gauge(descLag, float64(p.Lag()), labels...)
-		}
+		gauge(descHigh, float64(p.HighWatermark), labels...)
+		gauge(descLag, float64(p.Lag()), labels...)
 		if !p.Watermark.IsZero() {
 			gauge(descWatermark, unixSeconds(p.Watermark), labels...)
 		}

@@ -94,6 +94,17 @@ func TestMetrics(t *testing.T) {
 	require.Contains(t, second.stderr, "metrics.listen: ")
 	stop(interrupted{syscall.SIGTERM})
 	require.Equal(t, exitDone, (<-ended).code)
+
+	// A sink that starts with nothing new knows the lag and the age all the same.
+	ctx, stop = context.WithCancelCause(context.Background())
+	go func() { ended <- callWith(t, ctx, "", "-c", l.config, "--log-level", "error", "run") }()
+	want = []string{`auditlake_lag_records{partition="0",topic="agent-events"} 0`, `auditlake_high_watermark{partition="0",topic="agent-events"} 11`,
+		`auditlake_last_snapshot_commit_timestamp_seconds 1.`, `auditlake_dead_letters_total{class="not_json"} 0`}
+	if !eventually(ok, 20*time.Second) {
+		t.Fatal(missing)
+	}
+	stop(interrupted{syscall.SIGTERM})
+	require.Equal(t, exitDone, (<-ended).code)
 }
 
 func eventually(ok func() bool, within time.Duration) bool {
