@@ -88,7 +88,7 @@ func run(o options) error {
 		}
 	}
 	events := filepath.Join(o.dir, "events.ndjson")
-	if err := quiet(exec.Command(o.binary, "gen", "--events", fmt.Sprint(o.events), "--seed", fmt.Sprint(o.seed), "--span", o.span, "--out", events)); err != nil {
+	if err := quiet(exec.Command(o.binary, "gen", "--events", fmt.Sprint(o.events), "--seed", fmt.Sprint(o.seed), "--span", o.span, "--force", "--out", events)); err != nil {
 		return err
 	}
 	info, err := os.Stat(events)
