@@ -9,10 +9,12 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"github.com/apache/iceberg-go"
 	icesql "github.com/apache/iceberg-go/catalog/sql"
-	_ "modernc.org/sqlite" // the "sqlite" driver, pure Go
+	"modernc.org/sqlite" // also the "sqlite" driver, pure Go
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // openSQLite opens an Iceberg SQL catalog in a SQLite file.
@@ -23,23 +25,54 @@ func openSQLite(ctx context.Context, cfg Config) (*Catalog, error) {
 	if err := sqliteFile(cfg); err != nil {
 		return nil, err
 	}
-	// A busy catalog waits instead of failing; writers take the lock at BEGIN, so
-	// that two of them queue instead of deadlocking; FULL makes a snapshot commit
-	// survive a power cut in WAL mode.
-	dsn := url.URL{Scheme: "file", OmitHost: true, Path: cfg.URI, RawQuery: url.Values{
+	cat, err := dialSQLite(ctx, cfg, url.Values{
+		// A busy catalog waits instead of failing; writers take the lock at BEGIN, so
+		// that two of them queue instead of deadlocking; FULL makes a snapshot commit
+		// survive a power cut in WAL mode.
 		"_pragma": {"busy_timeout(15000)", "journal_mode(WAL)", "synchronous(FULL)"},
 		"_txlock": {"immediate"},
-	}.Encode()}
-	db, err := sql.Open("sqlite", dsn.String())
-	if err != nil {
-		return nil, fmt.Errorf("open catalog %s: %w", cfg.URI, err)
+	}, true)
+	if sqliteCode(err) == sqlite3.SQLITE_READONLY && !cfg.Create {
+		// Whoever verifies need not be able to change what is verified.
+		cat, err = dialSQLite(ctx, cfg, readOnly(cfg.URI), false)
 	}
-	cat, err := sqlCatalog(ctx, cfg, db, icesql.SQLite)
 	if err != nil {
-		db.Close()
 		return nil, &ConfigError{Text: fmt.Sprintf("catalog %s cannot be used: check that it is a SQLite file and that its folder is writable", cfg.URI), Err: err}
 	}
 	return cat, nil
+}
+
+func dialSQLite(ctx context.Context, cfg Config, query url.Values, init bool) (*Catalog, error) {
+	dsn := url.URL{Scheme: "file", OmitHost: true, Path: cfg.URI, RawQuery: query.Encode()}
+	db, err := sql.Open("sqlite", dsn.String())
+	if err != nil {
+		return nil, err
+	}
+	cat, err := sqlCatalog(ctx, cfg, db, icesql.SQLite, init)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return cat, nil
+}
+
+// readOnly opens a database that this process may not write to. SQLite cannot
+// read one in WAL mode then unless it is told that nobody writes, which holds
+// where no write-ahead log lies beside it.
+func readOnly(path string) url.Values {
+	query := url.Values{"mode": {"ro"}, "_pragma": {"busy_timeout(15000)"}}
+	if info, err := os.Stat(path + "-wal"); err != nil || info.Size() == 0 {
+		query.Set("immutable", "1")
+	}
+	return query
+}
+
+// sqliteCode is the primary result code of an error of SQLite, 0 of any other.
+func sqliteCode(err error) int {
+	var e *sqlite.Error
+	if errors.As(err, &e) {
+		return e.Code() & 0xff
+	}
+	return 0
 }
 
 func sqliteFile(cfg Config) error {
@@ -60,11 +93,11 @@ func sqliteFile(cfg Config) error {
 	return nil
 }
 
-func sqlCatalog(ctx context.Context, cfg Config, db *sql.DB, dialect icesql.SupportedDialect) (*Catalog, error) {
+func sqlCatalog(ctx context.Context, cfg Config, db *sql.DB, dialect icesql.SupportedDialect, init bool) (*Catalog, error) {
 	if err := db.PingContext(ctx); err != nil {
 		return nil, err
 	}
-	props := iceberg.Properties{"warehouse": cfg.Warehouse, "init_catalog_tables": "true"}
+	props := iceberg.Properties{"warehouse": cfg.Warehouse, "init_catalog_tables": strconv.FormatBool(init)}
 	cat, err := icesql.NewCatalog(cfg.Name, db, dialect, props)
 	if err != nil {
 		return nil, err
