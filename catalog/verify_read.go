@@ -5,13 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"github.com/RoaringBitmap/roaring/v2/roaring64"
-	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/memory"
-	"github.com/apache/arrow-go/v18/parquet/file"
-	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 
 	"github.com/auditlake/auditlake/storage"
 )
@@ -124,94 +120,26 @@ func (s *side) read(ctx context.Context, report *Report, each func()) error {
 	return nil
 }
 
-func (s *side) readFile(ctx context.Context, io storage.FileIO, f PlannedFile) (rows int64, err error) {
-	src, err := io.Open(f.URI)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = src.Close() }() // it was only read
-	pf, err := file.NewParquetReader(src)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = pf.Close() }()
-	reader, err := pqarrow.NewFileReader(pf, pqarrow.ArrowReadProperties{BatchSize: 64 << 10}, memory.DefaultAllocator)
-	if err != nil {
-		return 0, err
-	}
-	columns, err := s.provenanceColumns(pf)
-	if err != nil {
-		return 0, err
-	}
-	batches, err := reader.GetRecordReader(ctx, columns, nil)
-	if err != nil {
-		return 0, err
-	}
-	defer batches.Release()
-	for batches.Next() {
-		n, err := s.takeIn(batches.RecordBatch())
-		rows += n
-		if err != nil {
-			return rows, err
-		}
-	}
-	return rows, batches.Err()
+func (s *side) readFile(ctx context.Context, io storage.FileIO, f PlannedFile) (int64, error) {
+	return s.table.readProvenance(ctx, io, f.URI, nil, s.takeIn)
 }
 
-// provenance are the columns that say where a row came from; dead_letters has
-// no record_index.
-var provenance = []string{"kafka_topic", "kafka_partition", "kafka_offset", "record_index"}
-
-// provenanceColumns finds the provenance in a file by Iceberg field id, since
-// the names in a file are those of its time.
-func (s *side) provenanceColumns(pf *file.Reader) ([]int, error) {
-	var out []int
-	for _, name := range provenance {
-		want, ok := s.table.ice.Schema().FindFieldByName(name)
-		if !ok {
-			continue
-		}
-		found := false
-		for i := range pf.MetaData().Schema.NumColumns() {
-			if int(pf.MetaData().Schema.Column(i).SchemaNode().FieldID()) == want.ID {
-				out, found = append(out, i), true
-			}
-		}
-		if !found {
-			return nil, fmt.Errorf("it has no column %s (field id %d)", name, want.ID)
-		}
-	}
-	return out, nil
-}
-
-func (s *side) takeIn(rb arrow.RecordBatch) (int64, error) {
-	cols := map[string]arrow.Array{}
-	for i, f := range rb.Schema().Fields() {
-		cols[f.Name] = rb.Column(i)
-	}
-	topics, ok1 := cols["kafka_topic"].(*array.String)
-	partitions, ok2 := cols["kafka_partition"].(*array.Int32)
-	offsets, ok3 := cols["kafka_offset"].(*array.Int64)
-	indexes, _ := cols["record_index"].(*array.Int32)
-	if !ok1 || !ok2 || !ok3 {
-		return 0, fmt.Errorf("its provenance columns have other types: %v", rb.Schema())
-	}
+func (s *side) takeIn(o origins) {
 	var last logKey
 	var at *seen
-	for i := range int(rb.NumRows()) {
-		if at == nil || topics.Value(i) != last.topic || partitions.Value(i) != last.partition {
-			last = logKey{string([]byte(topics.Value(i))), partitions.Value(i)}
+	for i, offset := range o.offset.Int64Values() {
+		if at == nil || o.topic.Value(i) != last.topic || o.partition.Value(i) != last.partition {
+			last = logKey{strings.Clone(o.topic.Value(i)), o.partition.Value(i)}
 			if at = s.seen[last]; at == nil {
 				at = &seen{byIndex: map[int32]*roaring64.Bitmap{}}
 				s.seen[last] = at
 			}
 		}
 		index := int32(0)
-		if indexes != nil {
-			index = indexes.Value(i)
+		if o.index != nil {
+			index = o.index.Value(i)
 		}
-		at.add(offsets.Value(i), index)
+		at.add(offset, index)
 		s.rows++
 	}
-	return rb.NumRows(), nil
 }
