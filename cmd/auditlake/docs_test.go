@@ -16,6 +16,7 @@ func TestReadmeListsEveryCommand(t *testing.T) {
 			require.Regexp(t, "(?m)^\\|.*`"+cmd.Name()+"[` ].*\\|.*\\|$", readme)
 		}
 	}
+	require.NotRegexp(t, "(?m)^[A-Z_]+$", readme, "a placeholder")
 }
 
 // ARCHITECTURE.md gives a reason for every direct dependency, and for no other.
