@@ -35,7 +35,7 @@ type Config struct {
 	TargetLag      time.Duration // default 60 s
 	TargetFileSize int64         // bytes; default 128 MiB
 
-	Memory       int64 // bytes of pending rows and open files held in memory; default 256 MiB
+	Memory       int64 // bytes of pending rows and open files held in memory; default 240 MiB
 	MaxBatchRows int64 // rows of one snapshot commit; default 5,000,000
 
 	CommitTimeout   time.Duration // how long one snapshot commit is retried; default 5 min
@@ -87,7 +87,7 @@ func (c *Config) setDefaults() {
 		c.TargetFileSize = 128 << 20
 	}
 	if c.Memory == 0 {
-		c.Memory = 256 << 20
+		c.Memory = 240 << 20
 	}
 	if c.MaxBatchRows == 0 {
 		c.MaxBatchRows = 5_000_000

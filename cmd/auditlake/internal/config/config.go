@@ -130,7 +130,7 @@ func Default() *Config {
 		Catalog: Catalog{Type: "sqlite", Name: "auditlake", Namespace: "audit"},
 		S3:      S3{Region: "us-east-1"},
 		Sink: Sink{
-			TargetLag: Duration(time.Minute), TargetFileSize: 128 * mib, Memory: 256 * mib, MaxBatchRows: 5_000_000,
+			TargetLag: Duration(time.Minute), TargetFileSize: 128 * mib, Memory: 240 * mib, MaxBatchRows: 5_000_000,
 			ShutdownTimeout: Duration(30 * time.Second), MaxEventBytes: 16 * mib, MaxEventAge: 1825 * day,
 			MaxClockSkew: day, CompressionLevel: 1, Workers: 1,
 		},

@@ -88,8 +88,8 @@ func TestMistakes(t *testing.T) {
 		{"start", base + "kafka: {start: earlyest}\n", `a.yaml:3:16: kafka.start: "earlyest" is not known: did you mean "earliest"?`},
 		{"no workers", base + "sink: {workers: 0}\n", `a.yaml:3:17: sink.workers: is too small: give at least 1`},
 		{"level", base + "sink: {compression_level: 30}\n", `a.yaml:3:27: sink.compression_level: 30 is too high: zstd has the levels 1 to 22`},
-		{"event against memory", base + "sink: {max_event_bytes: 100MiB}\n", `a.yaml:3:7: sink.memory: a worker's share of 256MiB cannot hold four events of sink.max_event_bytes (100MiB): raise the one or lower the other`},
-		{"workers against memory", base + "sink: {workers: 1000000}\n", `a.yaml:3:17: sink.workers: each of 1000000 has less than 32MiB of sink.memory (256MiB): take fewer, one a core, or raise sink.memory`},
+		{"event against memory", base + "sink: {max_event_bytes: 100MiB}\n", `a.yaml:3:7: sink.memory: a worker's share of 240MiB cannot hold three events of sink.max_event_bytes (100MiB): raise the one or lower the other`},
+		{"workers against memory", base + "sink: {workers: 1000000}\n", `a.yaml:3:17: sink.workers: each of 1000000 has less than 32MiB of sink.memory (240MiB): take fewer, one a core, or raise sink.memory`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := Parse("a.yaml", "/base", []byte(tc.text), env())

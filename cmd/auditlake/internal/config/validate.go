@@ -149,8 +149,8 @@ func (c *Config) checkSink() error {
 		return c.Fault("sink.workers", fmt.Sprintf("each of %d has less than %s of sink.memory (%s)", s.Workers, leastShare, s.Memory),
 			"take fewer, one a core, or raise sink.memory")
 	}
-	if 4*s.MaxEventBytes > share {
-		return c.Fault("sink.memory", fmt.Sprintf("a worker's share of %s cannot hold four events of sink.max_event_bytes (%s)", share, s.MaxEventBytes),
+	if 3*s.MaxEventBytes > share {
+		return c.Fault("sink.memory", fmt.Sprintf("a worker's share of %s cannot hold three events of sink.max_event_bytes (%s)", share, s.MaxEventBytes),
 			"raise the one or lower the other")
 	}
 	return nil
