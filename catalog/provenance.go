@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"fmt"
+	"io"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -30,13 +31,13 @@ type origins struct {
 //
 // A damaged file is an error: the Parquet reader panics over some of them. So it
 // must do all its work in this goroutine.
-func (t *Table) readProvenance(ctx context.Context, io storage.FileIO, uri string, check func(*file.Reader) error, take func(origins)) (rows int64, err error) {
+func (t *Table) readProvenance(ctx context.Context, fs storage.FileIO, uri string, check func(*file.Reader, io.ReaderAt) error, take func(origins)) (rows int64, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("it is damaged: %v", p)
 		}
 	}()
-	src, err := io.Open(uri)
+	src, err := fs.Open(uri)
 	if err != nil {
 		return 0, err
 	}
@@ -47,7 +48,7 @@ func (t *Table) readProvenance(ctx context.Context, io storage.FileIO, uri strin
 	}
 	defer func() { _ = pf.Close() }()
 	if check != nil {
-		if err := check(pf); err != nil {
+		if err := check(pf, src); err != nil {
 			return 0, err
 		}
 	}

@@ -54,6 +54,9 @@ type Problem struct {
 
 // VerifyOptions tune a verification; the zero value is fine.
 type VerifyOptions struct {
+	// Deep reads all columns instead of the provenance alone, and checks the
+	// checksum of every page: bit rot anywhere in a data file's pages is found.
+	Deep bool
 	// Progress, when set, hears after every data file how many of how many are done.
 	Progress func(done, total int)
 
@@ -79,6 +82,7 @@ func (c *Catalog) Verify(ctx context.Context, opts VerifyOptions) (*Report, erro
 		if err != nil {
 			return nil, err
 		}
+		s.deep = opts.Deep
 		sides[i] = s
 		total += len(s.plan.Files)
 	}
@@ -111,6 +115,7 @@ type side struct {
 	seen      map[logKey]*seen
 	rows      int64
 	bytes     int64
+	deep      bool // see VerifyOptions
 }
 
 func (c *Catalog) loadSide(ctx context.Context, name string) (*side, error) {

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"strings"
 
 	"github.com/RoaringBitmap/roaring/v2/roaring64"
+	"github.com/apache/arrow-go/v18/parquet/file"
 
+	"github.com/auditlake/auditlake/catalog/datafile"
 	"github.com/auditlake/auditlake/storage"
 )
 
@@ -85,7 +88,7 @@ func countIn(b *roaring64.Bitmap, start, end int64) int64 {
 // read checks that every data file is there with its size and takes in the
 // provenance of its rows.
 func (s *side) read(ctx context.Context, report *Report, each func()) error {
-	io, err := storage.New(ctx, s.table.Location(), s.table.cat.cfg.Storage)
+	store, err := storage.New(ctx, s.table.Location(), s.table.cat.cfg.Storage)
 	if err != nil {
 		return err
 	}
@@ -95,7 +98,7 @@ func (s *side) read(ctx context.Context, report *Report, each func()) error {
 		}
 		s.bytes += f.Size
 		p := Problem{Table: s.table.name, File: f.URI}
-		info, err := io.Stat(f.URI)
+		info, err := store.Stat(f.URI)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			p.Kind = "file_missing"
@@ -106,7 +109,7 @@ func (s *side) read(ctx context.Context, report *Report, each func()) error {
 			p.Kind = "file_size"
 			report.problem(p, "data file %s of %s has %d bytes, the table says %d", f.URI, s.table.name, info.Size(), f.Size)
 		default:
-			rows, err := s.readFile(ctx, io, f)
+			rows, err := s.readFile(ctx, store, f)
 			if err != nil {
 				p.Kind = "file_unreadable"
 				report.problem(p, "data file %s of %s cannot be read: %v", f.URI, s.table.name, err)
@@ -120,8 +123,12 @@ func (s *side) read(ctx context.Context, report *Report, each func()) error {
 	return nil
 }
 
-func (s *side) readFile(ctx context.Context, io storage.FileIO, f PlannedFile) (int64, error) {
-	return s.table.readProvenance(ctx, io, f.URI, nil, s.takeIn)
+func (s *side) readFile(ctx context.Context, store storage.FileIO, f PlannedFile) (int64, error) {
+	var check func(*file.Reader, io.ReaderAt) error
+	if s.deep {
+		check = func(pf *file.Reader, src io.ReaderAt) error { return datafile.Check(pf, src, f.Size) }
+	}
+	return s.table.readProvenance(ctx, store, f.URI, check, s.takeIn)
 }
 
 func (s *side) takeIn(o origins) {
