@@ -8,6 +8,7 @@ package catalog
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -42,6 +43,7 @@ type Config struct {
 type Catalog struct {
 	cfg   Config
 	ice   icecat.Catalog
+	db    *sql.DB // of ice
 	close func() error
 }
 

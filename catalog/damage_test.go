@@ -85,3 +85,62 @@ func TestVerifyDeepFindsBitRot(t *testing.T) {
 	require.Greater(t, looked, 25)
 	require.Positive(t, shallow) // or Deep would not be needed
 }
+
+// Metadata files that are gone, cut short or overwritten are problems that name
+// the file; what else can go wrong stays an error.
+func TestVerifyDamagedMetadata(t *testing.T) {
+	ctx := context.Background()
+	files := map[string]func(t *testing.T, tbl *Table) string{
+		"metadata file": func(_ *testing.T, tbl *Table) string { return tbl.MetadataLocation() },
+		"manifest list": func(_ *testing.T, tbl *Table) string { return tbl.ice.CurrentSnapshot().ManifestList },
+		"manifest": func(t *testing.T, tbl *Table) string {
+			io, err := tbl.ice.FS(ctx)
+			require.NoError(t, err)
+			manifests, err := tbl.ice.CurrentSnapshot().Manifests(io)
+			require.NoError(t, err)
+			return manifests[0].FilePath()
+		},
+	}
+	damages := map[string]func(path string) error{
+		"gone":        os.Remove,
+		"cut short":   func(path string) error { return os.Truncate(path, 300) },
+		"empty":       func(path string) error { return os.Truncate(path, 0) },
+		"overwritten": func(path string) error { return os.WriteFile(path, []byte("something else"), 0o644) },
+	}
+	for what, file := range files {
+		for how, damage := range damages {
+			t.Run(what+" "+how, func(t *testing.T) {
+				c := initTest(t, testConfig(t))
+				_, err := c.CommitBatch(ctx, AgentEvents, eventBatch(t, c, 0, 3))
+				require.NoError(t, err)
+				tbl, err := c.Load(ctx, AgentEvents)
+				require.NoError(t, err)
+				uri := file(t, tbl)
+				require.NoError(t, damage(localPath(uri)))
+				report, err := c.Verify(ctx, VerifyOptions{})
+				require.NoError(t, err)
+				require.False(t, report.OK)
+				require.Len(t, report.Problems, 1)
+				p := report.Problems[0]
+				require.Equal(t, "metadata_unreadable", p.Kind)
+				require.Equal(t, AgentEvents, p.Table)
+				require.Equal(t, uri, p.File)
+				require.Contains(t, p.Text, what+" "+uri)
+				require.Contains(t, p.Text, "restored from a backup")
+			})
+		}
+	}
+	t.Run("a folder in the way is an error", func(t *testing.T) {
+		c := initTest(t, testConfig(t))
+		tbl, err := c.Load(ctx, AgentEvents)
+		require.NoError(t, err)
+		require.NoError(t, os.Remove(localPath(tbl.MetadataLocation())))
+		require.NoError(t, os.Mkdir(localPath(tbl.MetadataLocation()), 0o755))
+		_, err = c.Verify(ctx, VerifyOptions{})
+		require.Error(t, err)
+	})
+	t.Run("not initialized is an error", func(t *testing.T) {
+		_, err := openTest(t, testConfig(t)).Verify(ctx, VerifyOptions{})
+		require.ErrorIs(t, err, ErrNotInitialized)
+	})
+}

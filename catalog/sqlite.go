@@ -102,5 +102,5 @@ func sqlCatalog(ctx context.Context, cfg Config, db *sql.DB, dialect icesql.Supp
 	if err != nil {
 		return nil, err
 	}
-	return &Catalog{cfg: cfg, ice: cat, close: db.Close}, nil
+	return &Catalog{cfg: cfg, ice: cat, db: db, close: db.Close}, nil
 }

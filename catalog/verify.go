@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -42,7 +43,9 @@ type PartitionReport struct {
 
 // Problem is one thing that is not as it must be.
 type Problem struct {
-	Kind      string `json:"kind"` // gap, duplicate, in_both_tables, beyond_committed, range, count, file_missing, file_size, file_unreadable
+	// Kind is one of gap, duplicate, in_both_tables, beyond_committed, range,
+	// count, file_missing, file_size, file_unreadable, metadata_unreadable.
+	Kind      string `json:"kind"`
 	Table     string `json:"table,omitempty"`
 	Topic     string `json:"topic,omitempty"`
 	Partition int32  `json:"partition"`
@@ -78,13 +81,21 @@ func (c *Catalog) Verify(ctx context.Context, opts VerifyOptions) (*Report, erro
 		if i > 0 && opts.loaded != nil {
 			opts.loaded()
 		}
-		s, err := c.loadSide(ctx, name)
+		s, damage, err := c.loadSide(ctx, name)
 		if err != nil {
 			return nil, err
+		}
+		if damage != nil {
+			report.Problems = append(report.Problems, damage...)
+			continue
 		}
 		s.deep = opts.Deep
 		sides[i] = s
 		total += len(s.plan.Files)
+	}
+	if len(report.Problems) > 0 {
+		report.Notes = append(report.Notes, "nothing but metadata files was checked: without them it is not known which data files there are")
+		return report, nil
 	}
 	for _, s := range sides {
 		err := s.read(ctx, report, func() {
@@ -118,22 +129,31 @@ type side struct {
 	deep      bool // see VerifyOptions
 }
 
-func (c *Catalog) loadSide(ctx context.Context, name string) (*side, error) {
+// loadSide loads and plans a table. Metadata files that are gone or damaged are
+// problems to report instead.
+func (c *Catalog) loadSide(ctx context.Context, name string) (*side, []Problem, error) {
 	t, err := c.Load(ctx, name)
-	if err != nil {
-		return nil, err
+	var cfg *ConfigError
+	if errors.As(err, &cfg) {
+		return nil, nil, err
 	}
 	s := &side{table: t, seen: map[logKey]*seen{}}
-	if s.plan, err = t.Plan(ctx, PlanOptions{}); err != nil {
-		return nil, err
+	if err == nil {
+		s.plan, err = t.Plan(ctx, PlanOptions{})
+	}
+	if err != nil {
+		if damage := c.damagedMetadata(ctx, name, t); damage != nil {
+			return nil, damage, nil
+		}
+		return nil, nil, err
 	}
 	if s.offsets, err = t.Offsets(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if s.snapshots, err = t.Snapshots(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return s, nil
+	return s, nil, nil
 }
 
 func (r *Report) problem(p Problem, format string, args ...any) {
