@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/RoaringBitmap/roaring/v2/roaring64"
+	"github.com/apache/iceberg-go/table"
 )
 
 // judge holds the rows of both tables against the committed offsets and the
@@ -41,6 +42,11 @@ func judge(report *Report, events, dead *side) {
 func judgeSummaries(report *Report, s *side) {
 	for _, snap := range s.snapshots {
 		if snap.CommitID == "" {
+			// Others may rewrite and delete; what they add no offset accounts for.
+			if snap.Operation == string(table.OpAppend) && snap.AddedRows > 0 {
+				report.problem(Problem{Kind: "range", Table: s.table.name},
+					"snapshot %d of %s added %d rows and was not made by auditlake", snap.ID, s.table.name, snap.AddedRows)
+			}
 			continue
 		}
 		rows := int64(0)
@@ -88,7 +94,7 @@ func judgePartition(report *Report, tp TopicPartition, events, dead *side, range
 	judgeBounds(report, where, events.table.name, evRecords, at.First, at.Next)
 	judgeBounds(report, where, dead.table.name, dlRecords, at.First, max(at.Next, dead.offsets[tp].Next))
 
-	explained := judgeRanges(report, where, tp, at, ranges, ev, dlRecords)
+	explained := judgeRanges(report, where, tp, events, ranges, dlRecords)
 	missing := roaring64.New()
 	missing.AddRange(uint64(at.First), uint64(at.Next))
 	missing.AndNot(evRecords)
@@ -116,15 +122,24 @@ func judgeBounds(report *Report, where Problem, table string, have *roaring64.Bi
 // judgeRanges checks that the ranges of the snapshots follow on each other up
 // to the committed offset and count what is there. It returns the holes that
 // they explain.
-func judgeRanges(report *Report, where Problem, tp TopicPartition, at Offset, ranges []Range, ev *seen, dlRecords *roaring64.Bitmap) *roaring64.Bitmap {
+func judgeRanges(report *Report, where Problem, tp TopicPartition, events *side, ranges []Range, dlRecords *roaring64.Bitmap) *roaring64.Bitmap {
 	explained := roaring64.New()
 	where.Kind, where.Table = "range", AgentEvents
-	if len(ranges) == 0 {
-		report.Notes = append(report.Notes, fmt.Sprintf("%s: every snapshot that added to it has expired; counts per snapshot cannot be checked", tp))
-		return explained
+	at, ev := events.offsets[tp], events.seen[logKey{tp.Topic, tp.Partition}]
+	first := at.Next // of the ranges
+	if len(ranges) > 0 {
+		first = ranges[0].Start
 	}
-	if ranges[0].Start > at.First {
-		report.Notes = append(report.Notes, fmt.Sprintf("%s: snapshots for offsets [%d, %d) have expired; their counts cannot be checked", tp, at.First, ranges[0].Start))
+	switch {
+	case first > at.First && events.expired():
+		report.Notes = append(report.Notes, fmt.Sprintf(
+			"%s: snapshots have expired and none that is left accounts for offsets [%d, %d): counts per snapshot cannot be checked there", tp, at.First, first))
+	case first > at.First:
+		where.From, where.To = at.First, first
+		report.problem(where, "no snapshot accounts for offsets [%d, %d) of %s, though none has expired", at.First, first, tp)
+	}
+	if len(ranges) == 0 {
+		return explained
 	}
 	next := ranges[0].Start
 	for _, r := range ranges {
@@ -151,6 +166,7 @@ func judgeRanges(report *Report, where Problem, tp TopicPartition, at Offset, ra
 		}
 	}
 	if next != at.Next {
+		where.From, where.To = min(next, at.Next), max(next, at.Next)
 		report.problem(where, "the snapshots of %s end at offset %d, the table's offset is %d", tp, next, at.Next)
 	}
 	return explained
@@ -185,6 +201,9 @@ func judgeMissing(report *Report, out *PartitionReport, where Problem, tp TopicP
 		report.problem(p, "offsets [%d, %d) of %s are in neither table", from, to, tp)
 	}
 }
+
+// expired tells whether snapshots that the current one descends from are gone.
+func (s *side) expired() bool { return len(s.snapshots) > 0 && s.snapshots[0].ParentID != 0 }
 
 // rangesByPartition collects the ranges of snapshot commits, ascending.
 func rangesByPartition(snapshots []Snapshot) map[TopicPartition][]Range {

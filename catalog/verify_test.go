@@ -2,10 +2,13 @@ package catalog
 
 import (
 	"context"
+	"encoding/json"
 	"os"
 	"strings"
 	"testing"
 
+	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/table"
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 )
@@ -13,13 +16,22 @@ import (
 // Each case breaks one thing that verify claims to find.
 func TestVerifyFinds(t *testing.T) {
 	ctx := context.Background()
-	commit := func(t *testing.T, c *Catalog, table string, r Range, offsets ...int64) {
+	commit := func(t *testing.T, c *Catalog, name string, r Range, offsets ...int64) {
 		r.TopicPartition = testTP
 		b := Batch{ID: uuid.NewString(), Ranges: []Range{r}}
 		if len(offsets) > 0 {
-			b.Files = []DataFile{writeRows(t, c, table, offsets...)}
+			b.Files = []DataFile{writeRows(t, c, name, offsets...)}
 		}
-		_, err := c.CommitBatch(ctx, table, b)
+		_, err := c.CommitBatch(ctx, name, b)
+		require.NoError(t, err)
+	}
+	// foreign is an append as other engines make it.
+	foreign := func(t *testing.T, c *Catalog, name string, offsets ...int64) {
+		tbl, err := c.Load(ctx, name)
+		require.NoError(t, err)
+		tx := tbl.ice.NewTransaction()
+		require.NoError(t, tx.AddDataFiles(ctx, []iceberg.DataFile{writeRows(t, c, name, offsets...).ice}, nil, table.WithoutAutoNameMapping()))
+		_, err = tx.Commit(ctx)
 		require.NoError(t, err)
 	}
 	cases := []struct {
@@ -67,6 +79,46 @@ func TestVerifyFinds(t *testing.T) {
 			_, err := c.CommitBatch(ctx, AgentEvents, Batch{ID: uuid.NewString(), Files: []DataFile{writeRows(t, c, AgentEvents, 1)}})
 			require.NoError(t, err)
 		}, []string{"count", "beyond_committed"}},
+		{"snapshots end before the offset", func(t *testing.T, c *Catalog) {
+			commit(t, c, AgentEvents, Range{Start: 0, End: 4, Rows: 4, Events: 4}, 0, 1, 2, 3)
+			setOffset(t, c, Offset{0, 3})
+		}, []string{"range", "beyond_committed"}},
+		{"snapshots leave offsets out", func(t *testing.T, c *Catalog) {
+			commit(t, c, AgentEvents, Range{Start: 0, End: 3, Rows: 3, Events: 3}, 0, 1, 2)
+			setOffset(t, c, Offset{0, 5})
+			commit(t, c, AgentEvents, Range{Start: 5, End: 7, Rows: 2, Events: 2}, 5, 6)
+		}, []string{"range", "gap"}},
+		{"no snapshot for the first offsets", func(t *testing.T, c *Catalog) {
+			commit(t, c, AgentEvents, Range{Start: 3, End: 5, Rows: 2, Events: 2}, 3, 4)
+			setOffset(t, c, Offset{1, 5})
+		}, []string{"range", "gap"}},
+		{"offsets without any snapshot", func(t *testing.T, c *Catalog) {
+			setOffset(t, c, Offset{0, 2})
+		}, []string{"range", "gap"}},
+		{"two clusters", func(t *testing.T, c *Catalog) {
+			commit(t, c, AgentEvents, Range{Start: 0, End: 2, Rows: 2, Events: 2}, 0, 1)
+			commitOther(t, c, TopicPartition{"c/2", testTP.Topic, testTP.TopicID, testTP.Partition})
+		}, []string{"range"}},
+		{"two topic ids", func(t *testing.T, c *Catalog) {
+			commit(t, c, AgentEvents, Range{Start: 0, End: 2, Rows: 2, Events: 2}, 0, 1)
+			commitOther(t, c, TopicPartition{testTP.ClusterID, testTP.Topic, "id-2", testTP.Partition})
+		}, []string{"range"}},
+		{"a file of fewer rows than the manifest says", func(t *testing.T, c *Catalog) {
+			b := eventBatch(t, c, 0, 3)
+			b.Files[0].ice = withRows(t, c, b.Files[0].ice, 4)
+			_, err := c.CommitBatch(ctx, AgentEvents, b)
+			require.NoError(t, err)
+		}, []string{"count", "count", "count"}}, // of the file, the snapshot, the table
+		{"rows lost where holes are not listed", func(t *testing.T, c *Catalog) {
+			commit(t, c, AgentEvents, Range{Start: 0, End: 10, Rows: 4, Events: 4, Holes: []Hole{{1, 2}}, HolesOmitted: 5}, 0, 2, 4)
+		}, []string{"count", "count", "gap", "gap"}},
+		{"events of somebody else", func(t *testing.T, c *Catalog) {
+			commit(t, c, AgentEvents, Range{Start: 0, End: 2, Rows: 2, Events: 2}, 0, 1)
+			foreign(t, c, AgentEvents, 2)
+		}, []string{"range", "beyond_committed"}},
+		{"dead letters of somebody else", func(t *testing.T, c *Catalog) {
+			foreign(t, c, DeadLetters, 2)
+		}, []string{"range", "beyond_committed"}},
 		{"file gone", func(t *testing.T, c *Catalog) {
 			b := eventBatch(t, c, 0, 3)
 			_, err := c.CommitBatch(ctx, AgentEvents, b)
@@ -101,6 +153,65 @@ func TestVerifyFinds(t *testing.T) {
 			require.Equal(t, len(tc.want) == 0, report.OK)
 		})
 	}
+}
+
+// setOffset overwrites the committed offset of testTP in agent_events.
+func setOffset(t *testing.T, c *Catalog, o Offset) {
+	tbl, err := c.Load(context.Background(), AgentEvents)
+	require.NoError(t, err)
+	tx := tbl.ice.NewTransaction()
+	text, err := json.Marshal(o)
+	require.NoError(t, err)
+	require.NoError(t, tx.SetProperties(iceberg.Properties{offsetKey(testTP): string(text)}))
+	_, err = tx.Commit(context.Background())
+	require.NoError(t, err)
+}
+
+// commitOther lands an offset of another log that has the name of testTP.
+func commitOther(t *testing.T, c *Catalog, tp TopicPartition) {
+	_, err := c.CommitBatch(context.Background(), AgentEvents, Batch{ID: uuid.NewString(), Ranges: []Range{
+		{TopicPartition: tp, Start: 0, End: 2, Holes: []Hole{{0, 2}}}}})
+	require.NoError(t, err)
+}
+
+// withRows is the entry of a data file that claims another count of rows.
+func withRows(t *testing.T, c *Catalog, f iceberg.DataFile, rows int64) iceberg.DataFile {
+	tbl, err := c.Load(context.Background(), AgentEvents)
+	require.NoError(t, err)
+	b, err := iceberg.NewDataFileBuilder(tbl.ice.Spec(), f.ContentType(), f.FilePath(), f.FileFormat(), f.Partition(), nil, nil, rows, f.FileSizeBytes())
+	require.NoError(t, err)
+	return b.Build()
+}
+
+// Counts per snapshot cannot be checked once their snapshots have expired: that
+// is a note, not a problem.
+func TestVerifyAfterExpiry(t *testing.T) {
+	ctx := context.Background()
+	c := initTest(t, testConfig(t))
+	other := testTP
+	other.Partition = 9
+	_, err := c.CommitBatch(ctx, AgentEvents, Batch{ID: "holes", Ranges: []Range{{TopicPartition: other, End: 4, Holes: []Hole{{0, 4}}}}})
+	require.NoError(t, err)
+	for i := range int64(3) {
+		_, err := c.CommitBatch(ctx, AgentEvents, eventBatch(t, c, i, i+1))
+		require.NoError(t, err)
+	}
+	require.Empty(t, verifyClean(t, c).Notes)
+	tbl, err := c.Load(ctx, AgentEvents)
+	require.NoError(t, err)
+	tx := tbl.ice.NewTransaction()
+	require.NoError(t, tx.ExpireSnapshots(table.WithOlderThan(0), table.WithRetainLast(1)))
+	_, err = tx.Commit(ctx)
+	require.NoError(t, err)
+	report, err := c.Verify(ctx, VerifyOptions{})
+	require.NoError(t, err)
+	require.Len(t, report.Notes, 2)
+	require.Contains(t, report.Notes[0], "none that is left accounts for offsets [0, 2)")
+	require.Contains(t, report.Notes[1], "none that is left accounts for offsets [0, 4)")
+	// Holes are known from the snapshots alone.
+	require.Len(t, report.Problems, 1, "%+v", report.Problems)
+	require.Equal(t, "gap", report.Problems[0].Kind)
+	require.EqualValues(t, 9, report.Problems[0].Partition)
 }
 
 // A sink that commits while verify looks is no fault: what lands between the
