@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"strings"
 	"time"
 
 	"github.com/apache/iceberg-go"
@@ -117,7 +116,8 @@ const (
 // every attempt starts by reading the table again, so an attempt whose answer
 // was lost is recognised. The result is one of: nil (landed), *FencedError,
 // *ConflictError, *NotLandedError, *UnknownError, or a *ConfigError for a table
-// that is gone.
+// that is gone or a catalog that cannot be written. Where an earlier attempt
+// may have landed, the *ConfigError is the cause of an *UnknownError.
 //
 // A batch without files still makes a snapshot (an empty append): offsets only
 // ever move together with the table's head.
@@ -134,6 +134,8 @@ func (c *Catalog) CommitBatch(ctx context.Context, name string, b Batch) (Landed
 			var fenced *FencedError
 			if errors.As(err, &fenced) {
 				fenced.Deletable = !unknown
+			} else if unknown {
+				err = &UnknownError{name, attempt, err}
 			}
 			return Landed{}, err
 		case outcomeUnknown:
@@ -178,7 +180,8 @@ func (c *Catalog) attempt(ctx context.Context, name string, b Batch) (Landed, ou
 		if errors.As(err, &cfg) {
 			return Landed{}, outcomeRefused, err
 		}
-		return Landed{}, outcomeRetry, err
+		outcome, err := c.judgeError(name, err, outcomeRetry)
+		return Landed{}, outcome, err
 	}
 	have, err := t.Offsets()
 	if err != nil {
@@ -195,7 +198,8 @@ func (c *Catalog) attempt(ctx context.Context, name string, b Batch) (Landed, ou
 	}
 	tx, err := t.stage(ctx, b, have)
 	if err != nil {
-		return Landed{}, outcomeRetry, err
+		outcome, err := c.judgeError(name, err, outcomeRetry)
+		return Landed{}, outcome, err
 	}
 	var done *table.Table
 	land := func() error {
@@ -207,14 +211,11 @@ func (c *Catalog) attempt(ctx context.Context, name string, b Batch) (Landed, ou
 	} else {
 		err = land()
 	}
-	switch {
-	case err == nil:
+	if err == nil {
 		return Landed{SnapshotID: done.CurrentSnapshot().SnapshotID}, outcomeLanded, nil
-	case isConflict(err):
-		return Landed{}, outcomeRetry, err
-	default:
-		return Landed{}, outcomeUnknown, err
 	}
+	outcome, err := c.judgeError(name, err, outcomeUnknown)
+	return Landed{}, outcome, err
 }
 
 // stage builds the transaction: head pinned, files added, offsets set, at once.
@@ -250,10 +251,4 @@ func (t *Table) stage(ctx context.Context, b Batch, have Offsets) (*table.Transa
 		return nil, err
 	}
 	return tx, nil
-}
-
-// isConflict reports a definite "not landed": the catalog refused the commit's
-// requirements. iceberg-go's SQL catalog says so in text only.
-func isConflict(err error) bool {
-	return errors.Is(err, table.ErrCommitFailed) || strings.Contains(strings.ToLower(err.Error()), "requirement failed")
 }

@@ -181,3 +181,25 @@ func TestCommitBatchWithoutFiles(t *testing.T) {
 	require.Len(t, snaps, 2)
 	require.WithinDuration(t, time.Now(), snaps[1].Time, time.Minute)
 }
+
+// After an attempt without an answer the files of a fenced batch must stay: the
+// attempt may land yet.
+func TestCommitBatchFencedAfterUnknownKeepsFiles(t *testing.T) {
+	cfg := testConfig(t)
+	var c *Catalog
+	armed := true
+	cfg.Intercept = func(_ string, land func() error) error {
+		if !armed {
+			return land()
+		}
+		armed = false
+		_, err := c.CommitBatch(context.Background(), AgentEvents, eventBatch(t, c, 0, 7))
+		require.NoError(t, err)
+		return errLost
+	}
+	c = initTest(t, cfg)
+	_, err := c.CommitBatch(context.Background(), AgentEvents, eventBatch(t, c, 0, 10))
+	var fenced *FencedError
+	require.ErrorAs(t, err, &fenced)
+	require.False(t, fenced.Deletable)
+}

@@ -1,0 +1,56 @@
+package catalog
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/apache/iceberg-go/table"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// judgeError tells what an error of an attempt says of its outcome, otherwise
+// if it says nothing. The error it returns says what to do where that is known.
+func (c *Catalog) judgeError(name string, err error, otherwise outcome) (outcome, error) {
+	if isConflict(err) {
+		return outcomeRetry, err
+	}
+	if behind, ok := clockBehind(err); ok {
+		return outcomeRetry, fmt.Errorf("the clock of this machine is %v behind the last snapshot of %s: set the clock of this machine, "+
+			"or of the one that wrote the snapshot, and wait until it has passed: %w", behind, name, err)
+	}
+	switch sqliteCode(err) {
+	case sqlite3.SQLITE_READONLY:
+		return outcomeRefused, &ConfigError{Text: fmt.Sprintf("catalog %s is read-only: make the file and its folder writable for this user", c.cfg.URI), Err: err}
+	case sqlite3.SQLITE_CANTOPEN:
+		return outcomeRefused, &ConfigError{Text: fmt.Sprintf(
+			"catalog %s cannot be opened: check that the file and its folder are there and writable for this user", c.cfg.URI), Err: err}
+	case sqlite3.SQLITE_FULL:
+		return outcomeRetry, fmt.Errorf("the disk of catalog %s is full: make room: %w", c.cfg.URI, err)
+	}
+	return otherwise, err
+}
+
+// isConflict reports a definite "not landed": the catalog refused the commit's
+// requirements. iceberg-go's SQL catalog says so in text only.
+func isConflict(err error) bool {
+	return errors.Is(err, table.ErrCommitFailed) || strings.Contains(strings.ToLower(err.Error()), "requirement failed")
+}
+
+// iceberg-go refuses metadata that is more than a minute older than the table's
+// logs before it sends anything; it says so in text only, in milliseconds.
+var outOfOrder = regexp.MustCompile(`invalid update timestamp (\d+): before last (?:snapshot|metadata) log entry at (\d+)`)
+
+// clockBehind tells how far this machine's clock is behind the table.
+func clockBehind(err error) (time.Duration, bool) {
+	m := outOfOrder.FindStringSubmatch(err.Error())
+	if m == nil {
+		return 0, false
+	}
+	now, err1 := strconv.ParseInt(m[1], 10, 64)
+	last, err2 := strconv.ParseInt(m[2], 10, 64)
+	return time.Duration(last-now) * time.Millisecond, err1 == nil && err2 == nil
+}
