@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	icecat "github.com/apache/iceberg-go/catalog"
+	"github.com/apache/iceberg-go/table"
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 )
@@ -91,6 +93,72 @@ func TestCommitBatchUnknownToTheEnd(t *testing.T) {
 			require.EqualValues(t, 10, verifyClean(t, c).rows(AgentEvents))
 		})
 	}
+}
+
+// Once an attempt may have landed, definite failures after it do not make the
+// batch "not landed".
+func TestCommitBatchUnknownThenDefinite(t *testing.T) {
+	cfg := testConfig(t)
+	answers := 0
+	cfg.Intercept = func(string, func() error) error {
+		if answers++; answers == 1 {
+			return errLost
+		}
+		return table.ErrCommitFailed
+	}
+	c := initTest(t, cfg)
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	_, err := c.CommitBatch(ctx, AgentEvents, eventBatch(t, c, 0, 10))
+	require.Greater(t, answers, 1)
+	var unknown *UnknownError
+	require.ErrorAs(t, err, &unknown)
+}
+
+// racing is a catalog that calls before when a commit is under way, as the SQL
+// catalog is raced between its read and its update of the table's row.
+type racing struct {
+	icecat.Catalog
+	before func() error
+}
+
+func (r *racing) LoadTable(ctx context.Context, id table.Identifier) (*table.Table, error) {
+	t, err := r.Catalog.LoadTable(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return table.New(id, t.Metadata(), t.MetadataLocation(), t.FS, r), nil
+}
+
+func (r *racing) CommitTable(ctx context.Context, id table.Identifier, reqs []table.Requirement, updates []table.Update) (table.Metadata, string, error) {
+	if err := r.before(); err != nil {
+		return nil, "", err
+	}
+	return r.Catalog.CommitTable(ctx, id, reqs, updates)
+}
+
+// iceberg-go replays an append onto a head that has moved where the table's
+// properties say so. Ours must not be: another sink landed the same offsets.
+func TestCommitBatchIsNeverReplayed(t *testing.T) {
+	ctx := context.Background()
+	c := initTest(t, testConfig(t))
+	setProperty(t, c, "commit.retry.num-retries", "4") // somebody meant well
+	armed := true
+	raced := &Catalog{cfg: c.cfg, close: c.close, ice: &racing{c.ice, func() error {
+		if !armed {
+			return nil
+		}
+		armed = false
+		_, err := c.CommitBatch(ctx, AgentEvents, eventBatch(t, c, 0, 7))
+		return errors.Join(err, table.ErrCommitFailed)
+	}}}
+	_, err := raced.CommitBatch(ctx, AgentEvents, eventBatch(t, c, 0, 7))
+	var fenced *FencedError
+	require.ErrorAs(t, err, &fenced)
+	require.EqualValues(t, 7, verifyClean(t, c).rows(AgentEvents))
+	tbl, err := c.Load(ctx, AgentEvents)
+	require.NoError(t, err)
+	require.Equal(t, "0", tbl.properties()["commit.retry.num-retries"]) // put right again
 }
 
 func TestCommitBatchFencesZombies(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/apache/iceberg-go"
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 )
@@ -112,6 +113,16 @@ func eventBatch(t *testing.T, c *Catalog, start, end int64) Batch {
 		ID: uuid.NewString(), Version: "test", Files: []DataFile{writeRows(t, c, AgentEvents, span(start, end)...)},
 		Ranges: []Range{{TopicPartition: testTP, Start: start, End: end, Rows: end - start, Events: end - start}},
 	}
+}
+
+// setProperty sets a property of agent_events.
+func setProperty(t *testing.T, c *Catalog, key, value string) {
+	tbl, err := c.Load(context.Background(), AgentEvents)
+	require.NoError(t, err)
+	tx := tbl.ice.NewTransaction()
+	require.NoError(t, tx.SetProperties(iceberg.Properties{key: value}))
+	_, err = tx.Commit(context.Background())
+	require.NoError(t, err)
 }
 
 // verifyClean runs the verification a user can run and wants it clean.

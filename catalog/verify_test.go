@@ -157,14 +157,9 @@ func TestVerifyFinds(t *testing.T) {
 
 // setOffset overwrites the committed offset of testTP in agent_events.
 func setOffset(t *testing.T, c *Catalog, o Offset) {
-	tbl, err := c.Load(context.Background(), AgentEvents)
-	require.NoError(t, err)
-	tx := tbl.ice.NewTransaction()
 	text, err := json.Marshal(o)
 	require.NoError(t, err)
-	require.NoError(t, tx.SetProperties(iceberg.Properties{offsetKey(testTP): string(text)}))
-	_, err = tx.Commit(context.Background())
-	require.NoError(t, err)
+	setProperty(t, c, offsetKey(testTP), string(text))
 }
 
 // commitOther lands an offset of another log that has the name of testTP.
