@@ -20,7 +20,7 @@ type Report struct {
 // TableReport sums up one table at the snapshot that was verified.
 type TableReport struct {
 	Table      string `json:"table"`
-	SnapshotID int64  `json:"snapshot_id"`
+	SnapshotID int64  `json:"snapshot_id,string,omitempty"` // a text in JSON, whose numbers lose digits
 	Snapshots  int    `json:"snapshots"`
 	Files      int    `json:"files"`
 	Bytes      int64  `json:"bytes"`

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -105,6 +106,11 @@ func TestVerifyFindsALostFile(t *testing.T) {
 
 	text, err := os.ReadFile(files[0])
 	require.NoError(t, err)
+	require.Contains(t, l.must("verify", "--deep"), "every data file is whole")
+	flipped := bytes.Clone(text)
+	flipped[len(text)/2] ^= 1
+	require.NoError(t, os.WriteFile(files[0], flipped, 0o644))
+	require.Equal(t, exitFindings, l.call("verify", "--deep").code)
 	require.NoError(t, os.WriteFile(files[0], text[:len(text)-1], 0o644))
 	require.Contains(t, l.call("verify", "--json").stdout, `"kind": "file_size"`)
 }
