@@ -55,6 +55,7 @@ func (c *Catalog) Init(ctx context.Context, opts InitOptions) (*InitReport, erro
 	case err == nil:
 		report.NamespaceCreated = true
 	case !errors.Is(err, icecat.ErrNamespaceAlreadyExists):
+		_, err = c.judgeError(c.cfg.Namespace, err, outcomeUnknown)
 		return nil, fmt.Errorf("create namespace %s: %w", c.cfg.Namespace, err)
 	}
 	for _, def := range missing {
@@ -135,10 +136,14 @@ func (c *Catalog) create(ctx context.Context, def Definition, partitionBy []stri
 		icecat.WithLocation(c.tableLocation(def.Name)),
 		icecat.WithPartitionSpec(spec),
 		icecat.WithProperties(tableProperties(def, spec)))
-	if err != nil {
-		return fmt.Errorf("create table %s.%s (check warehouse %s and its permissions): %w", c.cfg.Namespace, def.Name, c.cfg.Warehouse, err)
+	if err == nil {
+		return nil
 	}
-	return nil
+	_, err = c.judgeError(def.Name, err, outcomeUnknown)
+	if ctx.Err() != nil || sqliteCode(err) != 0 || errors.Is(err, icecat.ErrTableAlreadyExists) {
+		return fmt.Errorf("create table %s.%s: %w", c.cfg.Namespace, def.Name, err)
+	}
+	return &ConfigError{Text: fmt.Sprintf("warehouse %s cannot be written: check that it can be reached and that this user may write there", c.cfg.Warehouse), Err: err}
 }
 
 func tableProperties(def Definition, spec *iceberg.PartitionSpec) iceberg.Properties {

@@ -88,6 +88,42 @@ func TestInitRefuses(t *testing.T) {
 	}
 }
 
+// Root may write anywhere: a file where a folder has to be stands in for a
+// folder without permission, query_only for a read-only file.
+func TestInitNotWritable(t *testing.T) {
+	ctx := context.Background()
+	t.Run("warehouse", func(t *testing.T) {
+		cfg := testConfig(t)
+		require.NoError(t, os.MkdirAll(localPath(cfg.Warehouse), 0o755))
+		require.NoError(t, os.WriteFile(localPath(cfg.Warehouse)+"/audit", nil, 0o644))
+		_, err := openTest(t, cfg).Init(ctx, InitOptions{})
+		requireConfigError(t, err, "warehouse "+cfg.Warehouse+" cannot be")
+	})
+	t.Run("a folder of a table", func(t *testing.T) {
+		cfg := testConfig(t)
+		require.NoError(t, os.MkdirAll(localPath(cfg.Warehouse)+"/audit/agent_events", 0o755))
+		require.NoError(t, os.WriteFile(localPath(cfg.Warehouse)+"/audit/agent_events/metadata", nil, 0o644))
+		_, err := openTest(t, cfg).Init(ctx, InitOptions{})
+		requireConfigError(t, err, "cannot be written: check that it can be reached")
+	})
+	t.Run("catalog folder", func(t *testing.T) {
+		cfg := testConfig(t)
+		dir := filepath.Dir(cfg.URI)
+		require.NoError(t, os.WriteFile(dir+"/file", nil, 0o644))
+		cfg.URI = dir + "/file/catalog.db"
+		_, err := Open(ctx, cfg)
+		requireConfigError(t, err, "catalog "+cfg.URI)
+	})
+	t.Run("catalog file", func(t *testing.T) {
+		c := openTest(t, testConfig(t))
+		c.db.SetMaxOpenConns(1) // the pragma is a connection's
+		_, err := c.db.ExecContext(ctx, "PRAGMA query_only=1")
+		require.NoError(t, err)
+		_, err = c.Init(ctx, InitOptions{})
+		requireConfigError(t, err, "is read-only: make the file")
+	})
+}
+
 func TestInitRepairMakesWhatIsMissing(t *testing.T) {
 	c := initTest(t, testConfig(t))
 	ctx := context.Background()
