@@ -105,7 +105,9 @@ func (s *Sink) land(ctx context.Context, table string, b *batch, files []catalog
 			s.log.Warn("snapshot commit did not succeed, trying again", "table", table, "attempt", attempt, "err", err)
 		},
 	})
-	if neverLands(err) {
+	var unknown *catalog.UnknownError
+	b.unknown = b.unknown || errors.As(err, &unknown)
+	if neverLands(err) && !b.unknown {
 		b.sent[table] = false
 	}
 	return landed, err
@@ -115,11 +117,19 @@ func (s *Sink) land(ctx context.Context, table string, b *batch, files []catalog
 // are nobody's: no attempt of it can have landed, or land yet.
 func neverLands(err error) bool {
 	var (
+		unknown  *catalog.UnknownError
 		fenced   *catalog.FencedError
 		conflict *catalog.ConflictError
 		not      *catalog.NotLandedError
+		config   *catalog.ConfigError
 	)
-	return errors.As(err, &fenced) && fenced.Deletable || errors.As(err, &conflict) || errors.As(err, &not)
+	switch {
+	case errors.As(err, &unknown):
+		return false // whatever it wraps
+	case errors.As(err, &fenced):
+		return fenced.Deletable
+	}
+	return errors.As(err, &conflict) || errors.As(err, &not) || errors.As(err, &config)
 }
 
 // eventRanges are the ranges that agent_events is to account for: every owned

@@ -511,3 +511,22 @@ func TestSinkWritesDeadLettersToAnyPartitionSpec(t *testing.T) {
 	require.LessOrEqual(t, stats.Files, int64(9), "three classes, three topic partitions")
 	l.requireOnce()
 }
+
+// Data files go only after outcomes that leave no attempt that can land.
+func TestNeverLands(t *testing.T) {
+	config := &catalog.ConfigError{Text: "read-only"}
+	for err, want := range map[error]bool{
+		nil:                                     false,
+		errTest:                                 false,
+		&catalog.UnknownError{Err: errTest}:     false,
+		&catalog.UnknownError{Err: config}:      false,
+		&catalog.FencedError{}:                  false,
+		&catalog.FencedError{Deletable: true}:   true,
+		&catalog.ConflictError{Err: errTest}:    true,
+		&catalog.NotLandedError{Err: errTest}:   true,
+		config:                                  true,
+		fmt.Errorf("commit: %w", error(config)): true,
+	} {
+		require.Equal(t, want, neverLands(err), "%v", err)
+	}
+}

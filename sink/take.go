@@ -174,6 +174,8 @@ type batch struct {
 	failed error           // a row of it is lost: it must not land
 	sent   map[string]bool // table -> its data files are in a snapshot commit that landed or may have
 
+	unknown bool // a snapshot commit of it got no answer: it may land until the end of time
+
 	at      arrowconv.Provenance // reused for every record
 	rec     envelope.Record
 	headers []envelope.Header
