@@ -171,10 +171,10 @@ type batch struct {
 	events *catalog.Table
 	router *router
 	dead   *deadLetters
-	failed error           // a row of it is lost: it must not land
-	sent   map[string]bool // table -> its data files are in a snapshot commit that landed or may have
 
-	unknown bool // a snapshot commit of it got no answer: it may land until the end of time
+	failed  error           // a row of it is lost: it must not land
+	sent    map[string]bool // table -> its data files are in a snapshot commit that landed or may have
+	unknown bool            // a snapshot commit of it got no answer: it may land yet
 
 	at      arrowconv.Provenance // reused for every record
 	rec     envelope.Record
