@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -54,87 +52,6 @@ func TestSinkIgnoresGroupOffsets(t *testing.T) {
 	require.NoError(t, l.admin.CommitAllOffsets(context.Background(), "auditlake", wrong))
 	l.produce(30, 0)
 	require.EqualValues(t, 30, l.catchUp(l.config()).CommittedRows)
-	l.requireOnce()
-}
-
-// faultTimeout is a commit timeout that a snapshot commit without a fault keeps on
-// a busy machine too.
-const faultTimeout = 1500 * time.Millisecond
-
-var errTest = errors.New("connection reset by test")
-
-// Each fault of a snapshot commit, in both tables, landed and not landed.
-func TestSinkFaultsInPairs(t *testing.T) {
-	faults := map[string]func(land func() error) error{
-		"not landed":        func(func() error) error { return errTest },
-		"landed, no answer": func(land func() error) error { return errors.Join(land(), errTest) },
-		"slow":              func(land func() error) error { time.Sleep(300 * time.Millisecond); return land() },
-		"slow and no answer": func(land func() error) error {
-			err := land()
-			time.Sleep(300 * time.Millisecond)
-			return errors.Join(err, errTest)
-		},
-	}
-	for _, table := range []string{catalog.AgentEvents, catalog.DeadLetters} {
-		for name, fault := range faults {
-			t.Run(table+" "+name, func(t *testing.T) {
-				l := newLab(t)
-				l.produce(200, 5)
-				l.faults.Store(&faultPlan{table, fault})
-				stats := l.catchUp(l.config())
-				require.Nil(t, l.faults.Load(), "the fault did not happen")
-				require.EqualValues(t, 160, stats.CommittedRows)
-				l.requireOnce()
-			})
-		}
-	}
-}
-
-// The sink ends without an answer; the next one finds out what landed.
-func TestSinkRestartsAfterUnknownOutcome(t *testing.T) {
-	for _, table := range []string{catalog.AgentEvents, catalog.DeadLetters} {
-		for name, lands := range map[string]bool{"landed": true, "not landed": false} {
-			t.Run(table+" "+name, func(t *testing.T) {
-				t.Parallel()
-				l := newLab(t)
-				l.produce(200, 5)
-				cfg := l.config()
-				cfg.CommitTimeout = faultTimeout
-				l.faults.Store(&faultPlan{table, func(land func() error) error {
-					if lands {
-						require.NoError(t, land())
-					}
-					time.Sleep(faultTimeout) // past the commit timeout
-					return errTest
-				}})
-				s, err := New(cfg, l.cat)
-				require.NoError(t, err)
-				var unknown *catalog.UnknownError
-				require.ErrorAs(t, s.Run(context.Background()), &unknown)
-				l.produce(20, 0)
-				l.catchUp(l.config())
-				l.requireOnce()
-			})
-		}
-	}
-}
-
-// Between the two tables' commits the limits change: what is a dead letter
-// already stays one, and is not an event too.
-func TestSinkKeepsDeadLettersAcrossALimitChange(t *testing.T) {
-	l := newLab(t)
-	l.produce(60, 0)
-	strict := l.config()
-	strict.Limits.MaxEventBytes = 60 // every event is too large
-	strict.Limits.MaxEventAge, strict.Limits.MaxClockSkew = 100*24*time.Hour, time.Hour
-	strict.CommitTimeout = faultTimeout
-	l.faults.Store(&faultPlan{catalog.AgentEvents, func(func() error) error { time.Sleep(faultTimeout); return errTest }})
-	s, err := New(strict, l.cat)
-	require.NoError(t, err)
-	require.Error(t, s.Run(context.Background()))
-	l.produce(10, 0)
-	stats := l.catchUp(l.config())
-	require.EqualValues(t, 10, stats.CommittedRows)
 	l.requireOnce()
 }
 
@@ -243,62 +160,6 @@ func TestSinkFlushesBeforeARebalance(t *testing.T) {
 	require.NoError(t, g.Wait())
 	l.requireOnce()
 	l.requireNoLeftovers()
-}
-
-// The very first batch dies between the two tables' commits, and the sink is told
-// to start at the end of what is new: what the batch had read is not new.
-func TestSinkStartsWhereItsFirstBatchDid(t *testing.T) {
-	l := newLab(t)
-	l.produce(60, 3)
-	cfg := l.config()
-	cfg.CommitTimeout = faultTimeout
-	l.faults.Store(&faultPlan{catalog.AgentEvents, func(func() error) error { time.Sleep(faultTimeout); return errTest }})
-	s, err := New(cfg, l.cat)
-	require.NoError(t, err)
-	require.Error(t, s.Run(context.Background()))
-	latest := l.config()
-	latest.StartLatest = true
-	require.EqualValues(t, 40, l.catchUp(latest).CommittedRows)
-	l.requireOnce()
-}
-
-// A data file that cannot be finished while the sink is told to stop: the rest of
-// its batch does not land without it, and is not left behind.
-func TestSinkFailedUploadLosesNothing(t *testing.T) {
-	for name, breakIt := range map[string]func(folder string) error{
-		"not begun": func(folder string) error { // a file where its folder must be
-			return errors.Join(os.RemoveAll(folder), os.MkdirAll(filepath.Dir(folder), 0o755), os.WriteFile(folder, nil, 0o644))
-		},
-		"half written": os.RemoveAll,
-	} {
-		t.Run(name, func(t *testing.T) {
-			l := newLab(t)
-			n := 300
-			if name == "half written" {
-				n = 4 * recordBatchRows // of them a third are prompts: enough to begin the file
-			}
-			l.produce(n, 10)
-			ctx, stop := context.WithCancel(context.Background())
-			defer stop()
-			cfg := l.config()
-			cfg.TargetLag = time.Hour
-			folder := filepath.Join(strings.TrimPrefix(l.catalog.Warehouse, "file://"), "audit", catalog.AgentEvents, "data",
-				"event_time_day="+time.Now().UTC().Format(time.DateOnly), "event_class=prompt")
-			cfg.OnStep = func(step string) {
-				if step == StepBeforeUpload && ctx.Err() == nil {
-					require.NoError(t, breakIt(folder))
-					stop()
-				}
-			}
-			s, err := New(cfg, l.cat)
-			require.NoError(t, err)
-			require.ErrorContains(t, s.Run(ctx), "stopped before the last snapshot commit")
-			require.NoError(t, os.RemoveAll(folder))
-			l.requireNoLeftovers()
-			l.catchUp(l.config())
-			l.requireOnce()
-		})
-	}
 }
 
 // A stop flushes what is pending, however far the target lag is.
@@ -512,21 +373,3 @@ func TestSinkWritesDeadLettersToAnyPartitionSpec(t *testing.T) {
 	l.requireOnce()
 }
 
-// Data files go only after outcomes that leave no attempt that can land.
-func TestNeverLands(t *testing.T) {
-	config := &catalog.ConfigError{Text: "read-only"}
-	for err, want := range map[error]bool{
-		nil:                                     false,
-		errTest:                                 false,
-		&catalog.UnknownError{Err: errTest}:     false,
-		&catalog.UnknownError{Err: config}:      false,
-		&catalog.FencedError{}:                  false,
-		&catalog.FencedError{Deletable: true}:   true,
-		&catalog.ConflictError{Err: errTest}:    true,
-		&catalog.NotLandedError{Err: errTest}:   true,
-		config:                                  true,
-		fmt.Errorf("commit: %w", error(config)): true,
-	} {
-		require.Equal(t, want, neverLands(err), "%v", err)
-	}
-}
