@@ -372,4 +372,3 @@ func TestSinkWritesDeadLettersToAnyPartitionSpec(t *testing.T) {
 	require.LessOrEqual(t, stats.Files, int64(9), "three classes, three topic partitions")
 	l.requireOnce()
 }
-
