@@ -8,6 +8,7 @@ import (
 	iceio "github.com/apache/iceberg-go/io"
 
 	"github.com/auditlake/auditlake/catalog/datafile"
+	"github.com/auditlake/auditlake/storage"
 )
 
 // WriteOptions say how data files are written.
@@ -83,18 +84,18 @@ func (w *DataFileWriter) Close() (DataFile, error) {
 }
 
 // DeleteFiles removes data files that no snapshot refers to and none ever will:
-// only after a FencedError that says Deletable.
+// of batches that were never sent, or whose every attempt was definitely refused.
 func (t *Table) DeleteFiles(ctx context.Context, files []DataFile) error {
-	io, err := t.ice.FS(ctx)
+	io, err := storage.New(ctx, t.Location(), t.cat.cfg.Storage)
 	if err != nil {
 		return err
 	}
-	for _, f := range files {
-		if err := io.Remove(f.URI); err != nil {
-			return fmt.Errorf("remove unused data file %s: %w", f.URI, err)
-		}
+	names := make([]string, len(files))
+	for i, f := range files {
+		names[i] = f.URI
 	}
-	return nil
+	_, err = io.DeleteFiles(ctx, names)
+	return err
 }
 
 // partitionRecord is a partition tuple in the order of its spec.

@@ -170,3 +170,54 @@ func TestNeverLands(t *testing.T) {
 		require.Equal(t, want, neverLands(err), "%v", err)
 	}
 }
+
+// A stop in the middle of a flush that fails: the batch is flushed again, or
+// dropped, and no data file goes that a snapshot refers to.
+func TestSinkStopKeepsWhatLanded(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		badEach int
+		lands   bool          // agent_events' snapshot commit, though its answer is lost
+		bound   time.Duration // of the shutdown; the fault takes a second of it
+	}{
+		{"events landed", 0, true, 500 * time.Millisecond},
+		{"both landed", 5, true, 500 * time.Millisecond},
+		{"dead letters landed, events not", 5, false, 500 * time.Millisecond},
+		{"events landed, time for another flush", 5, true, 20 * time.Second},
+		{"events not, time for another flush", 5, false, 20 * time.Second},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t)
+			l.produce(200, tc.badEach)
+			cfg := l.config()
+			cfg.UntilCaughtUp, cfg.ShutdownTimeout = false, tc.bound
+			ctx, stop := context.WithCancel(context.Background())
+			defer stop()
+			l.faults.Store(&faultPlan{catalog.AgentEvents, func(land func() error) error {
+				var err error
+				if tc.lands {
+					err = land()
+				}
+				stop()
+				time.Sleep(time.Second)
+				return errors.Join(err, errTest)
+			}})
+			s, err := New(cfg, l.cat)
+			require.NoError(t, err)
+			began := time.Now()
+			err = s.Run(ctx)
+			if tc.bound < time.Second {
+				require.ErrorContains(t, err, "stopped before the last snapshot commit")
+				require.Less(t, time.Since(began), 10*time.Second)
+			} else {
+				require.NoError(t, err)
+			}
+			report, err := l.cat.Verify(context.Background(), catalog.VerifyOptions{Deep: true})
+			require.NoError(t, err)
+			require.Empty(t, report.Problems)
+			l.catchUp(l.config())
+			l.requireOnce()
+		})
+	}
+}

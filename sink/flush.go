@@ -97,6 +97,7 @@ func (s *Sink) landBatch(ctx context.Context, b *batch, why string, began time.T
 func (s *Sink) land(ctx context.Context, table string, b *batch, files []catalog.DataFile, ranges []catalog.Range) (catalog.Landed, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CommitTimeout)
 	defer cancel()
+	before := b.sent[table] // by an earlier flush of this batch, which may have landed
 	b.sent[table] = true
 	landed, err := s.cat.CommitBatch(ctx, table, catalog.Batch{
 		ID: b.id, Files: files, Ranges: ranges, Version: s.cfg.Version,
@@ -105,9 +106,7 @@ func (s *Sink) land(ctx context.Context, table string, b *batch, files []catalog
 			s.log.Warn("snapshot commit did not succeed, trying again", "table", table, "attempt", attempt, "err", err)
 		},
 	})
-	var unknown *catalog.UnknownError
-	b.unknown = b.unknown || errors.As(err, &unknown)
-	if neverLands(err) && !b.unknown {
+	if neverLands(err) && !before {
 		b.sent[table] = false
 	}
 	return landed, err

@@ -118,7 +118,7 @@ func (s *Sink) Run(ctx context.Context) error {
 	case ctx.Err() == nil:
 		return err
 	}
-	return s.lastFlush()
+	return s.lastFlush(err)
 }
 
 // stopBy is when a sink that was told to stop must have stopped.
@@ -130,8 +130,13 @@ func (s *Sink) stopBy() time.Time {
 	return at.Add(s.cfg.ShutdownTimeout)
 }
 
-// lastFlush commits what is pending after a stop, within its bound.
-func (s *Sink) lastFlush() error {
+// lastFlush commits what is pending after a stop, within its bound. cause is what
+// ended the loop: the stop, or a flush that failed after it.
+func (s *Sink) lastFlush(cause error) error {
+	const what = "stopped before the last snapshot commit; the next run starts where the tables are"
+	if !time.Now().Before(s.stopBy()) {
+		return &Error{Text: what, Err: cause}
+	}
 	ctx, cancel := context.WithDeadline(context.Background(), s.stopBy())
 	defer cancel()
 	s.mu.Lock()
@@ -142,7 +147,7 @@ func (s *Sink) lastFlush() error {
 		return nil // the new owner has or will have the rows
 	}
 	if err != nil {
-		return &Error{Text: "stopped before the last snapshot commit; nothing is lost, the next run starts where the tables are", Err: err}
+		return &Error{Text: what, Err: err}
 	}
 	s.report()
 	return nil

@@ -147,7 +147,7 @@ func (s *Sink) full() string {
 	switch {
 	case b.router.rolled:
 		return "target file size"
-	case len(b.router.closed) >= maxFinishedFiles:
+	case len(b.router.closed)+len(b.dead.closed) >= maxFinishedFiles:
 		return "number of data files"
 	case b.rows() >= s.cfg.MaxBatchRows:
 		return "max batch rows"
@@ -172,9 +172,8 @@ type batch struct {
 	router *router
 	dead   *deadLetters
 
-	failed  error           // a row of it is lost: it must not land
-	sent    map[string]bool // table -> its data files are in a snapshot commit that landed or may have
-	unknown bool            // a snapshot commit of it got no answer: it may land yet
+	failed error           // a row of it is lost: it must not land
+	sent   map[string]bool // table -> its data files are in a snapshot commit that landed or may land
 
 	at      arrowconv.Provenance // reused for every record
 	rec     envelope.Record

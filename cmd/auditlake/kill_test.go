@@ -145,8 +145,9 @@ func TestKillRandom(t *testing.T) {
 func TestKillOneOfTwo(t *testing.T) {
 	lab := newKillLab(t)
 	lab.produce(2000)
-	killed := 0
-	for _, step := range []string{sink.StepAfterUpload, sink.StepBetweenTables, sink.StepAfterSnapshotCommit} {
+	killed, steps := 0, []string{sink.StepAfterUpload, sink.StepBetweenTables, sink.StepAfterSnapshotCommit}
+	for round := 0; round < len(steps) || killed == 0 && round < 20; round++ {
+		step := steps[round%len(steps)]
 		lab.produce(500)
 		victim, survivor := lab.start("AUDITLAKE_TEST_KILL_AT="+step), lab.start()
 		if victim.Wait() != nil { // else the survivor was faster
