@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -85,6 +86,7 @@ func (a *app) runSink(ctx context.Context, cfg *config.Config, cat *catalog.Cata
 	settings.UntilCaughtUp, settings.Log, settings.OnStep = untilCaughtUp, a.logger(), a.killHook()
 	settings.Memory /= int64(workers)
 	defer a.boundHeap(cfg.Sink.Memory.Bytes())()
+	defer leaveAfter(ctx, settings.ShutdownTimeout+leaveGrace, a.leave)()
 	all := newTotals(workers)
 	watch := newMonitor(all.sum)
 	settings.OnFlush = watch.flushed
@@ -122,6 +124,34 @@ func (a *app) runSink(ctx context.Context, cfg *config.Config, cat *catalog.Cata
 	}
 	err = group.Wait()
 	return all.sum(), err
+}
+
+// leaveGrace is what a sink has beyond its shutdown timeout to clean up.
+const leaveGrace = 5 * time.Second
+
+// leaveAfter calls leave some time after ctx is done, unless stopped before: a
+// store that hangs must not hold a sink that was told to stop.
+func leaveAfter(ctx context.Context, bound time.Duration, leave func()) (stop func()) {
+	over := make(chan struct{})
+	go func() {
+		select {
+		case <-over:
+			return
+		case <-ctx.Done():
+		}
+		select {
+		case <-over:
+		case <-time.After(bound):
+			leave()
+		}
+	}()
+	return func() { close(over) }
+}
+
+// leave ends the process as a second SIGTERM does: nothing is lost by it.
+func (a *app) leave() {
+	a.note("auditlake: the last flush did not end within sink.shutdown_timeout: left without it, the next run starts where the tables are")
+	os.Exit(exitFailed)
 }
 
 // boundHeap keeps garbage in proportion to the memory budget of a sink: collecting

@@ -129,3 +129,23 @@ func TestHealthz(t *testing.T) {
 	m.lastSeen.Store(time.Now().Add(-2 * stuckAfter).UnixNano())
 	require.Nil(t, scrape(address, "/healthz"), "stuck")
 }
+
+// A store that hangs does not hold a sink that was told to stop.
+func TestLeaveAfter(t *testing.T) {
+	left := make(chan struct{})
+	ctx, cancel := context.WithCancel(context.Background())
+	stop := leaveAfter(ctx, 50*time.Millisecond, func() { close(left) })
+	time.Sleep(100 * time.Millisecond)
+	select {
+	case <-left:
+		t.Fatal("it left though nobody said so")
+	default:
+	}
+	cancel()
+	<-left
+	stop()
+
+	stop = leaveAfter(ctx, 50*time.Millisecond, func() { t.Error("it left though it had ended in time") })
+	stop()
+	time.Sleep(100 * time.Millisecond)
+}
