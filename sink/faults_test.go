@@ -12,7 +12,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/auditlake/auditlake/arrowconv"
 	"github.com/auditlake/auditlake/catalog"
+	"github.com/auditlake/auditlake/envelope"
 )
 
 // faultTimeout is a commit timeout that a snapshot commit without a fault keeps on
@@ -219,5 +221,34 @@ func TestSinkStopKeepsWhatLanded(t *testing.T) {
 			l.catchUp(l.config())
 			l.requireOnce()
 		})
+	}
+}
+
+// What an earlier flush of a batch sent stays, whatever a later one is told.
+func TestLandedFilesStayThroughALaterFlush(t *testing.T) {
+	l := newLab(t)
+	s, err := New(l.config(), l.cat)
+	require.NoError(t, err)
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	for _, sentBefore := range []bool{true, false} {
+		b, err := s.newBatch(context.Background())
+		require.NoError(t, err)
+		events, err := envelope.NewDecoder(envelope.DefaultLimits).Decode(&envelope.Record{Value: event(0), Timestamp: -1})
+		require.NoError(t, err)
+		require.NoError(t, b.router.append(context.Background(), &events[0], &arrowconv.Provenance{Topic: testTopic}))
+		files, err := b.router.close(context.Background())
+		require.NoError(t, err)
+		if sentBefore {
+			_, err = s.land(context.Background(), catalog.AgentEvents, b, files, nil)
+			require.NoError(t, err)
+		}
+		_, err = s.land(over, catalog.AgentEvents, b, files, nil)
+		var not *catalog.NotLandedError
+		require.ErrorAs(t, err, &not)
+		s.removeUnsent(b)
+		_, err = os.Stat(strings.TrimPrefix(files[0].URI, "file://"))
+		require.Equal(t, sentBefore, err == nil, "%v", err)
+		b.abort()
 	}
 }
