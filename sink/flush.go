@@ -266,7 +266,7 @@ func (s *Sink) dropLocked() {
 }
 
 // removeTimeout bounds the removal of data files that a dropped batch leaves.
-const removeTimeout = 10 * time.Second
+const removeTimeout = 3 * time.Second
 
 // removeUnsent removes the finished data files of a dropped batch, but for those
 // of a snapshot commit that landed or may have.

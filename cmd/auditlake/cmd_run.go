@@ -148,9 +148,9 @@ func leaveAfter(ctx context.Context, bound time.Duration, leave func()) (stop fu
 	return func() { close(over) }
 }
 
-// leave ends the process as a second SIGTERM does: nothing is lost by it.
+// leave ends the process where the sink does not end by itself: nothing is lost by it.
 func (a *app) leave() {
-	a.note("auditlake: the last flush did not end within sink.shutdown_timeout: left without it, the next run starts where the tables are")
+	a.note("auditlake: the sink did not end within sink.shutdown_timeout: left as it was, the next run starts where the tables are")
 	os.Exit(exitFailed)
 }
 
