@@ -180,13 +180,16 @@ func TestSinkStopKeepsWhatLanded(t *testing.T) {
 		name    string
 		badEach int
 		lands   bool          // agent_events' snapshot commit, though its answer is lost
+		answer  error         // of the catalog
 		bound   time.Duration // of the shutdown; the fault takes a second of it
+		fails   bool          // the run ends with an error
 	}{
-		{"events landed", 0, true, 500 * time.Millisecond},
-		{"both landed", 5, true, 500 * time.Millisecond},
-		{"dead letters landed, events not", 5, false, 500 * time.Millisecond},
-		{"events landed, time for another flush", 5, true, 20 * time.Second},
-		{"events not, time for another flush", 5, false, 20 * time.Second},
+		{"events landed", 0, true, errTest, 500 * time.Millisecond, true},
+		{"both landed", 5, true, errTest, 500 * time.Millisecond, true},
+		{"both landed, in time by a hair", 5, true, nil, 500 * time.Millisecond, false},
+		{"dead letters landed, events not", 5, false, errTest, 500 * time.Millisecond, true},
+		{"events landed, time for another flush", 5, true, errTest, 20 * time.Second, false},
+		{"events not, time for another flush", 5, false, errTest, 20 * time.Second, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -203,13 +206,13 @@ func TestSinkStopKeepsWhatLanded(t *testing.T) {
 				}
 				stop()
 				time.Sleep(time.Second)
-				return errors.Join(err, errTest)
+				return errors.Join(err, tc.answer)
 			}})
 			s, err := New(cfg, l.cat)
 			require.NoError(t, err)
 			began := time.Now()
 			err = s.Run(ctx)
-			if tc.bound < time.Second {
+			if tc.fails {
 				require.ErrorContains(t, err, "stopped before the last snapshot commit")
 				require.Less(t, time.Since(began), 10*time.Second)
 			} else {

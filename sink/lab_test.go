@@ -65,6 +65,17 @@ func newLab(t *testing.T) *lab {
 	return l
 }
 
+// partitionBy goes on with other tables, of which one has this partition spec.
+func (l *lab) partitionBy(table string, spec ...string) {
+	l.catalog.Namespace = "other"
+	cat, err := catalog.Open(context.Background(), l.catalog)
+	require.NoError(l.t, err)
+	l.t.Cleanup(func() { cat.Close() })
+	_, err = cat.Init(context.Background(), catalog.InitOptions{PartitionBy: map[string][]string{table: append([]string{}, spec...)}})
+	require.NoError(l.t, err)
+	l.cat = cat
+}
+
 func (l *lab) config() Config {
 	return Config{
 		Brokers: l.broker.ListenAddrs(), Topics: []string{testTopic}, SessionTimeout: time.Second, UntilCaughtUp: true,

@@ -134,13 +134,13 @@ func (s *Sink) stopBy() time.Time {
 // ended the loop: the stop, or a flush that failed after it.
 func (s *Sink) lastFlush(cause error) error {
 	const what = "stopped before the last snapshot commit; the next run starts where the tables are"
-	if !time.Now().Before(s.stopBy()) {
-		return &Error{Text: what, Err: cause}
-	}
 	ctx, cancel := context.WithDeadline(context.Background(), s.stopBy())
 	defer cancel()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.batch != nil && ctx.Err() != nil {
+		return &Error{Text: what, Err: cause}
+	}
 	err := s.flush(ctx, "stop")
 	var fenced *catalog.FencedError
 	if errors.As(err, &fenced) {

@@ -214,17 +214,11 @@ func TestSinkWritesToAnyPartitionSpec(t *testing.T) {
 	} {
 		t.Run("by "+strings.Join(spec, " "), func(t *testing.T) {
 			l := newLab(t)
-			l.catalog.Namespace = "other"
-			cat, err := catalog.Open(context.Background(), l.catalog)
-			require.NoError(t, err)
-			l.cat = cat
-			t.Cleanup(func() { cat.Close() })
-			_, err = cat.Init(context.Background(), catalog.InitOptions{PartitionBy: map[string][]string{catalog.AgentEvents: spec}})
-			require.NoError(t, err)
+			l.partitionBy(catalog.AgentEvents, spec...)
 			l.produce(200, 10)
 			l.catchUp(l.config())
 			l.requireOnce()
-			events, err := cat.Load(context.Background(), catalog.AgentEvents)
+			events, err := l.cat.Load(context.Background(), catalog.AgentEvents)
 			require.NoError(t, err)
 			plan, err := events.Plan(context.Background(), catalog.PlanOptions{})
 			require.NoError(t, err)
@@ -353,13 +347,7 @@ func TestSinkStopsWhenATopicIsMadeAgain(t *testing.T) {
 // Dead letters of several table partitions, in turn, make one file each.
 func TestSinkWritesDeadLettersToAnyPartitionSpec(t *testing.T) {
 	l := newLab(t)
-	l.catalog.Namespace = "other"
-	cat, err := catalog.Open(context.Background(), l.catalog)
-	require.NoError(t, err)
-	l.cat = cat
-	t.Cleanup(func() { cat.Close() })
-	_, err = cat.Init(context.Background(), catalog.InitOptions{PartitionBy: map[string][]string{catalog.DeadLetters: {"error_class", "kafka_partition"}}})
-	require.NoError(t, err)
+	l.partitionBy(catalog.DeadLetters, "error_class", "kafka_partition")
 	for range 200 {
 		require.NoError(t, l.client.ProduceSync(context.Background(),
 			&kgo.Record{Value: []byte("no event")}, &kgo.Record{Value: []byte("[]")}, &kgo.Record{Value: []byte("\xff")}).FirstErr())

@@ -72,7 +72,12 @@ func (s *Sink) takeFetches(ctx context.Context, fetches kgo.Fetches) error {
 			s.batch.failed = err
 			return err
 		}
-		if why := s.full(); why != "" {
+		why, err := s.batch.full(s.cfg.Memory, s.cfg.MaxBatchRows)
+		if err != nil {
+			s.batch.failed = err
+			return err
+		}
+		if why != "" {
 			if err := s.flushOrDrop(ctx, why); err != nil {
 				return err
 			}
@@ -139,31 +144,6 @@ func (s *Sink) takeDead(ctx context.Context, p *progress, rec *kgo.Record, cause
 	return nil
 }
 
-// full names the bound that the pending batch has reached, "" if none. Memory
-// is held by writing row groups out first; only what cannot be written out
-// early makes the batch full.
-func (s *Sink) full() string {
-	b := s.batch
-	switch {
-	case b.router.rolled:
-		return "target file size"
-	case len(b.router.closed)+len(b.dead.closed) >= maxFinishedFiles:
-		return "number of data files"
-	case b.rows() >= s.cfg.MaxBatchRows:
-		return "max batch rows"
-	case b.buffered() <= s.cfg.Memory:
-		return ""
-	}
-	if err := b.spill(s.cfg.Memory * 3 / 4); err != nil {
-		b.failed = err
-		return "error"
-	}
-	if b.buffered() > s.cfg.Memory {
-		return "memory"
-	}
-	return ""
-}
-
 // batch is what is pending for one snapshot commit of each table.
 type batch struct {
 	id     string // commit id
@@ -190,6 +170,29 @@ func (b *batch) headersOf(rec *kgo.Record) []envelope.Header {
 
 func (b *batch) rows() int64     { return b.router.rows + b.dead.rows }
 func (b *batch) buffered() int64 { return b.router.buffered() + b.dead.buffered() }
+
+// full names the bound that the batch has reached, "" if none. The memory budget
+// is kept by writing row groups out first; only what cannot be written out early
+// makes the batch full. After an error a row of it may be lost.
+func (b *batch) full(memory, maxRows int64) (why string, err error) {
+	switch {
+	case b.router.rolled:
+		return "target file size", nil
+	case len(b.router.closed)+len(b.dead.closed) >= maxFinishedFiles:
+		return "number of data files", nil
+	case b.rows() >= maxRows:
+		return "max batch rows", nil
+	case b.buffered() <= memory:
+		return "", nil
+	}
+	if err := b.spill(memory * 3 / 4); err != nil {
+		return "", err
+	}
+	if b.buffered() > memory {
+		return "memory", nil
+	}
+	return "", nil
+}
 
 // spill writes the fullest files' pending rows out until at most limit bytes
 // are held.

@@ -86,7 +86,6 @@ func (a *app) runSink(ctx context.Context, cfg *config.Config, cat *catalog.Cata
 	settings.UntilCaughtUp, settings.Log, settings.OnStep = untilCaughtUp, a.logger(), a.killHook()
 	settings.Memory /= int64(workers)
 	defer a.boundHeap(cfg.Sink.Memory.Bytes())()
-	defer leaveAfter(ctx, settings.ShutdownTimeout+leaveGrace, a.leave)()
 	all := newTotals(workers)
 	watch := newMonitor(all.sum)
 	settings.OnFlush = watch.flushed
@@ -100,6 +99,8 @@ func (a *app) runSink(ctx context.Context, cfg *config.Config, cat *catalog.Cata
 	var bar *ui.Progress
 	defer func() { bar.Done() }()
 	group, ctx := errgroup.WithContext(ctx)
+	// Also where a worker fails and another one hangs.
+	defer leaveAfter(ctx, settings.ShutdownTimeout+leaveGrace, a.leave)()
 	for i := range workers {
 		settings.OnProgress = func(s sink.Stats) {
 			watch.alive()
