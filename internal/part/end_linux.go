@@ -1,4 +1,4 @@
-package storagetest
+package part
 
 import (
 	"os/exec"
