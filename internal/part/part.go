@@ -61,7 +61,7 @@ func FreeAddress(tb testing.TB) string {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	defer listener.Close()
+	defer func() { _ = listener.Close() }() // whoever starts a server there tries again
 	return listener.Addr().String()
 }
 
