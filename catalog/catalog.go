@@ -33,7 +33,7 @@ type Config struct {
 	// Create lets Open make a catalog that is not there yet (init does).
 	Create bool
 
-	// Intercept, when set, runs every snapshot commit of CommitBatch: it calls
+	// Intercept, when set, runs every commit of CommitBatch and Migrate: it calls
 	// land to send the commit and returns what the caller is to see. It is the
 	// seam for tests of unanswered and refused commits.
 	Intercept func(table string, land func() error) error

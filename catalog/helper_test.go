@@ -83,9 +83,12 @@ func writeRows(t *testing.T, c *Catalog, table string, offsets ...int64) DataFil
 	require.NoError(t, err)
 	values := make([]PartitionValue, len(fields))
 	for i, f := range fields {
-		if f.Column == "event_class" {
+		switch {
+		case f.Column == "event_class":
 			values[i].Text = []byte("prompt")
-		} else {
+		case f.source.Equals(iceberg.PrimitiveTypes.String):
+			values[i].Text = []byte("x")
+		default:
 			values[i].Int = day.UnixMicro()
 		}
 	}

@@ -174,37 +174,6 @@ func TestOpenMistakes(t *testing.T) {
 	}
 }
 
-// A table of an earlier release gets this release's columns by migrate only.
-func TestMigrate(t *testing.T) {
-	c := initTest(t, testConfig(t))
-	ctx := context.Background()
-	changes, err := c.Migrate(ctx, false)
-	require.NoError(t, err)
-	require.Empty(t, changes)
-
-	tbl, err := c.Load(ctx, AgentEvents)
-	require.NoError(t, err)
-	tx := tbl.ice.NewTransaction()
-	require.NoError(t, tx.UpdateSchema(true, true).DeleteColumn([]string{"variant"}).Commit())
-	_, err = tx.Commit(ctx)
-	require.NoError(t, err)
-	_, err = c.CommitBatch(ctx, AgentEvents, eventBatch(t, c, 0, 3)) // an old table still takes rows
-	require.NoError(t, err)
-
-	want := []Change{{AgentEvents, "variant", "string"}}
-	for _, dryRun := range []bool{true, false} {
-		changes, err = c.Migrate(ctx, dryRun)
-		require.NoError(t, err)
-		require.Equal(t, want, changes)
-	}
-	_, err = c.CommitBatch(ctx, AgentEvents, eventBatch(t, c, 3, 6))
-	require.NoError(t, err)
-	verifyClean(t, c)
-	changes, err = c.Migrate(ctx, true)
-	require.NoError(t, err)
-	require.Empty(t, changes)
-}
-
 func TestPlanTimeTravelAndPruning(t *testing.T) {
 	c := initTest(t, testConfig(t))
 	ctx := context.Background()

@@ -76,17 +76,46 @@ func (t *Table) PartitionFields() ([]PartitionField, error) {
 	for _, f := range spec.Fields() {
 		src, ok := t.ice.Schema().FindFieldByID(f.SourceID())
 		if !ok {
-			return nil, fmt.Errorf("table %s: partition field %s has lost its column", t.name, f.Name)
+			return nil, &ConfigError{Text: fmt.Sprintf("table %s is partitioned by %s, whose column another engine dropped: change its partition spec", t.name, f.Name)}
 		}
-		switch src.Type.(type) {
-		case iceberg.StringType, iceberg.TimestampTzType, iceberg.Int32Type, iceberg.Int64Type:
-		default:
+		if !writable(src.Type) {
 			return nil, &ConfigError{Text: fmt.Sprintf(
 				"table %s is partitioned by %s of type %s: the sink can partition by text, timestamps and integers", t.name, src.Name, src.Type)}
 		}
 		out = append(out, PartitionField{Column: src.Name, id: f.FieldID, source: src.Type, tr: f.Transform})
 	}
 	return out, nil
+}
+
+// writable reports whether the sink knows partition values of this type.
+func writable(t iceberg.Type) bool {
+	switch t.(type) {
+	case iceberg.StringType, iceberg.TimestampTzType, iceberg.Int32Type, iceberg.Int64Type:
+		return true
+	}
+	return false
+}
+
+// PartitionColumns returns the columns that a partition spec for a table is by,
+// or why there can be no such spec; see [ParsePartitionBy].
+func PartitionColumns(name string, terms []string) ([]string, error) {
+	def, ok := definition(name)
+	if !ok {
+		return nil, fmt.Errorf("there is no table %s", name)
+	}
+	spec, err := ParsePartitionBy(def.Schema, terms)
+	if err != nil {
+		return nil, err
+	}
+	var columns []string
+	for _, f := range spec.Fields() {
+		src, _ := def.Schema.FindFieldByID(f.SourceID())
+		if !writable(src.Type) {
+			return nil, fmt.Errorf("%s is %s: the sink can partition by text, timestamps and integers", src.Name, src.Type)
+		}
+		columns = append(columns, src.Name)
+	}
+	return columns, nil
 }
 
 const (

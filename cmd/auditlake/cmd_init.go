@@ -10,6 +10,7 @@ import (
 	"github.com/auditlake/auditlake/catalog"
 	"github.com/auditlake/auditlake/cmd/auditlake/internal/config"
 	"github.com/auditlake/auditlake/cmd/auditlake/internal/ui"
+	"github.com/auditlake/auditlake/sink"
 )
 
 func newInit(a *app) *cobra.Command {
@@ -75,9 +76,19 @@ func partitionSpecs(cfg *config.Config) (map[string][]string, error) {
 			}
 			return nil, cfg.Fault("tables."+name, "there is no table "+name, hint)
 		}
-		if t.PartitionBy != nil {
-			specs[name] = t.PartitionBy
+		if t.PartitionBy == nil {
+			continue
 		}
+		columns, err := catalog.PartitionColumns(name, t.PartitionBy)
+		if err != nil {
+			return nil, cfg.Fault("tables."+name+".partition_by", err.Error(), "docs/config.md lists the terms")
+		}
+		for _, column := range columns {
+			if !sink.CanPartitionBy(name, column) {
+				return nil, cfg.Fault("tables."+name+".partition_by", "the sink cannot partition "+name+" by "+column, "docs/config.md lists the columns")
+			}
+		}
+		specs[name] = t.PartitionBy
 	}
 	return specs, nil
 }
