@@ -112,25 +112,64 @@ const (
 	commitMaxWait = 5 * time.Second
 )
 
-// CommitBatch lands a batch once, or not at all. It retries until ctx is done;
-// every attempt starts by reading the table again, so an attempt whose answer
-// was lost is recognised. The result is one of: nil (landed), *FencedError,
-// *ConflictError, *NotLandedError, *UnknownError, or a *ConfigError for a table
-// that is gone or a catalog that cannot be written. Where an earlier attempt
-// may have landed, the *ConfigError is the cause of an *UnknownError.
+// Target is a table as the snapshot commit needs it: iceberg-go's, or the model of
+// one in a simulation.
+type Target interface {
+	// Head reads the table as it is now.
+	Head(ctx context.Context) (Head, error)
+	// Judge tells what an error of an attempt says of its outcome, otherwise if it
+	// says nothing. The error it returns says what to do where that is known.
+	Judge(err error, otherwise Outcome) (Outcome, error)
+	// Pause waits before the next attempt; attempt failed. It ends with ctx.
+	Pause(ctx context.Context, attempt int)
+}
+
+// Head is one state of a table, which a batch is judged against.
+type Head interface {
+	Offsets() (Offsets, error)
+	// CommitSnapshot finds the snapshot made under a commit id, among this state's
+	// snapshot and its ancestors.
+	CommitSnapshot(id string) (snapshot int64, ok bool)
+	// Stage makes ready to add a batch's files and set its offsets, at once and on
+	// top of this state only. The commit that it returns gives the new snapshot.
+	Stage(ctx context.Context, b Batch, have Offsets) (commit func(context.Context) (snapshot int64, err error), err error)
+}
+
+// Outcome is what is known of an attempt of a snapshot commit.
+type Outcome int
+
+// Outcomes of an attempt.
+const (
+	OutcomeLanded  Outcome = iota
+	OutcomeRefused         // definite: this batch will never land
+	OutcomeRetry           // definite: this attempt did not land
+	OutcomeUnknown         // this attempt may have landed, or may yet
+)
+
+// CommitBatch is Commit to one of the catalog's tables. A table that is gone or a
+// catalog that cannot be written is a *ConfigError; where an earlier attempt may
+// have landed, it is the cause of an *UnknownError.
+func (c *Catalog) CommitBatch(ctx context.Context, name string, b Batch) (Landed, error) {
+	return Commit(ctx, name, icebergTarget{c, name}, b)
+}
+
+// Commit lands a batch once, or not at all. It retries until ctx is done; every
+// attempt starts by reading the table again, so an attempt whose answer was lost is
+// recognised. The result is one of: nil (landed), *FencedError, *ConflictError,
+// *NotLandedError, *UnknownError, or what the target's judgement calls refused.
 //
 // A batch without files still makes a snapshot (an empty append): offsets only
 // ever move together with the table's head.
-func (c *Catalog) CommitBatch(ctx context.Context, name string, b Batch) (Landed, error) {
+func Commit(ctx context.Context, name string, to Target, b Batch) (Landed, error) {
 	var last error
 	unknown := false // an attempt without a definite answer was made
 	for attempt := 1; ; attempt++ {
-		landed, outcome, err := c.attempt(ctx, name, b)
+		landed, outcome, err := try(ctx, name, to, b)
 		switch outcome {
-		case outcomeLanded:
+		case OutcomeLanded:
 			landed.Attempts = attempt
 			return landed, nil
-		case outcomeRefused:
+		case OutcomeRefused:
 			var fenced *FencedError
 			if errors.As(err, &fenced) {
 				fenced.Deletable = !unknown
@@ -138,7 +177,7 @@ func (c *Catalog) CommitBatch(ctx context.Context, name string, b Batch) (Landed
 				err = &UnknownError{name, attempt, err}
 			}
 			return Landed{}, err
-		case outcomeUnknown:
+		case OutcomeUnknown:
 			unknown = true
 		}
 		if ctx.Err() == nil || last == nil {
@@ -147,78 +186,114 @@ func (c *Catalog) CommitBatch(ctx context.Context, name string, b Batch) (Landed
 		if b.OnRetry != nil {
 			b.OnRetry(attempt, err)
 		}
-		wait := min(commitMinWait<<min(attempt-1, 20), commitMaxWait)
-		select {
-		case <-ctx.Done():
-			switch {
-			case unknown:
-				return Landed{}, &UnknownError{name, attempt, last}
-			case isConflict(last):
-				return Landed{}, &ConflictError{name, attempt, last}
-			default:
-				return Landed{}, &NotLandedError{name, attempt, last}
-			}
-		case <-time.After(rand.N(wait)):
+		to.Pause(ctx, attempt)
+		if ctx.Err() == nil {
+			continue
+		}
+		switch {
+		case unknown:
+			return Landed{}, &UnknownError{name, attempt, last}
+		case isConflict(last):
+			return Landed{}, &ConflictError{name, attempt, last}
+		default:
+			return Landed{}, &NotLandedError{name, attempt, last}
 		}
 	}
 }
 
-type outcome int
-
-const (
-	outcomeLanded  outcome = iota
-	outcomeRefused         // definite: this batch will never land
-	outcomeRetry           // definite: this attempt did not land
-	outcomeUnknown         // this attempt may have landed
-)
-
-// attempt reads the table, judges the batch against it and sends one commit.
-func (c *Catalog) attempt(ctx context.Context, name string, b Batch) (Landed, outcome, error) {
-	t, err := c.Load(ctx, name)
+// try reads the table, judges the batch against it and sends one commit.
+func try(ctx context.Context, name string, to Target, b Batch) (Landed, Outcome, error) {
+	head, err := to.Head(ctx)
 	if err != nil {
-		var cfg *ConfigError
-		if errors.As(err, &cfg) {
-			return Landed{}, outcomeRefused, err
-		}
-		outcome, err := c.judgeError(name, err, outcomeRetry)
+		outcome, err := to.Judge(err, OutcomeRetry)
 		return Landed{}, outcome, err
 	}
-	have, err := t.Offsets()
+	have, err := head.Offsets()
 	if err != nil {
-		return Landed{}, outcomeRefused, err
+		return Landed{}, OutcomeRefused, err
 	}
-	if id, ok := t.commitSnapshot(b.ID); ok {
-		return Landed{SnapshotID: id, Late: true}, outcomeLanded, nil
+	if id, ok := head.CommitSnapshot(b.ID); ok {
+		return Landed{SnapshotID: id, Late: true}, OutcomeLanded, nil
 	}
 	for _, r := range b.Ranges {
 		if o, ok := have[r.TopicPartition]; ok && o.Next != r.Start {
-			return Landed{}, outcomeRefused, &FencedError{
+			return Landed{}, OutcomeRefused, &FencedError{
 				Table: name, Partition: r.TopicPartition, Start: r.Start, End: r.End, Committed: o.Next}
 		}
 	}
-	tx, err := t.stage(ctx, b, have)
+	commit, err := head.Stage(ctx, b, have)
 	if err != nil {
-		outcome, err := c.judgeError(name, err, outcomeRetry)
+		outcome, err := to.Judge(err, OutcomeRetry)
 		return Landed{}, outcome, err
 	}
-	var done *table.Table
-	land := func() error {
-		done, err = tx.Commit(ctx)
-		return err
-	}
-	if c.cfg.Intercept != nil {
-		err = c.cfg.Intercept(name, land)
-	} else {
-		err = land()
-	}
+	snapshot, err := commit(ctx)
 	if err == nil {
-		return Landed{SnapshotID: done.CurrentSnapshot().SnapshotID}, outcomeLanded, nil
+		return Landed{SnapshotID: snapshot}, OutcomeLanded, nil
 	}
-	outcome, err := c.judgeError(name, err, outcomeUnknown)
+	outcome, err := to.Judge(err, OutcomeUnknown)
 	return Landed{}, outcome, err
 }
 
-// stage builds the transaction: head pinned, files added, offsets set, at once.
+// icebergTarget is a table of the catalog as Commit sees it.
+type icebergTarget struct {
+	cat  *Catalog
+	name string
+}
+
+// Head implements Target.
+func (t icebergTarget) Head(ctx context.Context) (Head, error) {
+	table, err := t.cat.Load(ctx, t.name)
+	if err != nil {
+		return nil, err
+	}
+	return table, nil
+}
+
+// Judge implements Target.
+func (t icebergTarget) Judge(err error, otherwise Outcome) (Outcome, error) {
+	var cfg *ConfigError
+	if errors.As(err, &cfg) {
+		return OutcomeRefused, err
+	}
+	return t.cat.judgeError(t.name, err, otherwise)
+}
+
+// Pause implements Target.
+func (t icebergTarget) Pause(ctx context.Context, attempt int) {
+	wait := min(commitMinWait<<min(attempt-1, 20), commitMaxWait)
+	select {
+	case <-ctx.Done():
+	case <-time.After(rand.N(wait)):
+	}
+}
+
+// Stage implements Head: head pinned, files added, offsets set, in one transaction.
+func (t *Table) Stage(ctx context.Context, b Batch, have Offsets) (func(context.Context) (int64, error), error) {
+	tx, err := t.stage(ctx, b, have)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) (int64, error) {
+		var done *table.Table
+		land := func() (err error) {
+			done, err = tx.Commit(ctx)
+			return err
+		}
+		err := t.cat.intercept(t.name, land)
+		if err != nil {
+			return 0, err
+		}
+		return done.CurrentSnapshot().SnapshotID, nil
+	}, nil
+}
+
+func (c *Catalog) intercept(name string, land func() error) error {
+	if c.cfg.Intercept == nil {
+		return land()
+	}
+	return c.cfg.Intercept(name, land)
+}
+
 func (t *Table) stage(ctx context.Context, b Batch, have Offsets) (*table.Transaction, error) {
 	tx := t.ice.NewTransaction()
 	if err := tx.AssertRefSnapshotID(""); err != nil {

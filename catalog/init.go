@@ -55,7 +55,7 @@ func (c *Catalog) Init(ctx context.Context, opts InitOptions) (*InitReport, erro
 	case err == nil:
 		report.NamespaceCreated = true
 	case !errors.Is(err, icecat.ErrNamespaceAlreadyExists):
-		_, err = c.judgeError(c.cfg.Namespace, err, outcomeUnknown)
+		_, err = c.judgeError(c.cfg.Namespace, err, OutcomeUnknown)
 		return nil, fmt.Errorf("create namespace %s: %w", c.cfg.Namespace, err)
 	}
 	for _, def := range missing {
@@ -139,7 +139,7 @@ func (c *Catalog) create(ctx context.Context, def Definition, partitionBy []stri
 	if err == nil {
 		return nil
 	}
-	_, err = c.judgeError(def.Name, err, outcomeUnknown)
+	_, err = c.judgeError(def.Name, err, OutcomeUnknown)
 	if ctx.Err() != nil || sqliteCode(err) != 0 || errors.Is(err, icecat.ErrTableAlreadyExists) {
 		return fmt.Errorf("create table %s.%s: %w", c.cfg.Namespace, def.Name, err)
 	}

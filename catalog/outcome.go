@@ -14,22 +14,22 @@ import (
 
 // judgeError tells what an error of an attempt says of its outcome, otherwise
 // if it says nothing. The error it returns says what to do where that is known.
-func (c *Catalog) judgeError(name string, err error, otherwise outcome) (outcome, error) {
+func (c *Catalog) judgeError(name string, err error, otherwise Outcome) (Outcome, error) {
 	if isConflict(err) {
-		return outcomeRetry, err
+		return OutcomeRetry, err
 	}
 	if behind, ok := clockBehind(err); ok {
-		return outcomeRetry, fmt.Errorf("the clock of this machine is %v behind the last snapshot of %s: set the clock of this machine, "+
+		return OutcomeRetry, fmt.Errorf("the clock of this machine is %v behind the last snapshot of %s: set the clock of this machine, "+
 			"or of the one that wrote the snapshot, and wait until it has passed: %w", behind, name, err)
 	}
 	switch sqliteCode(err) {
 	case sqlite3.SQLITE_READONLY:
-		return outcomeRefused, &ConfigError{Text: fmt.Sprintf("catalog %s is read-only: make the file and its folder writable for this user", c.cfg.URI), Err: err}
+		return OutcomeRefused, &ConfigError{Text: fmt.Sprintf("catalog %s is read-only: make the file and its folder writable for this user", c.cfg.URI), Err: err}
 	case sqlite3.SQLITE_CANTOPEN:
-		return outcomeRefused, &ConfigError{Text: fmt.Sprintf(
+		return OutcomeRefused, &ConfigError{Text: fmt.Sprintf(
 			"catalog %s cannot be opened: check that the file and its folder are there and writable for this user", c.cfg.URI), Err: err}
 	case sqlite3.SQLITE_FULL:
-		return outcomeRetry, fmt.Errorf("the disk of catalog %s is full: make room: %w", c.cfg.URI, err)
+		return OutcomeRetry, fmt.Errorf("the disk of catalog %s is full: make room: %w", c.cfg.URI, err)
 	}
 	return otherwise, err
 }

@@ -73,9 +73,9 @@ func snapshotOf(s *table.Snapshot) (Snapshot, error) {
 	return out, err
 }
 
-// commitSnapshot finds the snapshot made under a commit id, among the ancestors
+// CommitSnapshot finds the snapshot made under a commit id, among the ancestors
 // of the current one.
-func (t *Table) commitSnapshot(commitID string) (int64, bool) {
+func (t *Table) CommitSnapshot(commitID string) (int64, bool) {
 	for s := t.ice.CurrentSnapshot(); s != nil; {
 		if s.Summary != nil && s.Summary.Properties[summaryCommitID] == commitID {
 			return s.SnapshotID, true

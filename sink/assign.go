@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,17 +34,20 @@ func (s *Sink) connect(ctx context.Context) error {
 	if err != nil {
 		return &Error{Text: "kafka configuration", Usage: true, Err: err}
 	}
-	s.admin = kadm.NewClient(plain)
+	admin := kadm.NewClient(plain)
+	s.admin = admin
 	checkCtx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	if s.cluster, err = readCluster(checkCtx, s.admin, s.cfg.Brokers, s.cfg.Topics); err != nil {
+	if s.cluster, err = readCluster(checkCtx, admin, s.cfg.Brokers, s.cfg.Topics); err != nil {
 		s.admin.Close()
 		return err
 	}
-	if s.client, err = kgo.NewClient(append(reach, s.consumerOptions()...)...); err != nil {
+	client, err := kgo.NewClient(append(reach, s.consumerOptions()...)...)
+	if err != nil {
 		s.admin.Close()
 		return &Error{Text: "kafka configuration", Usage: true, Err: err}
 	}
+	s.client = client
 	return nil
 }
 
@@ -142,6 +147,7 @@ func (s *Sink) assigned(ctx context.Context, offsets map[string]map[int32]kgo.Of
 			tps = append(tps, topicPartition{topic, p})
 		}
 	}
+	slices.SortFunc(tps, topicPartition.compare)
 	positions, err := s.resolve(ctx, tps)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -205,11 +211,7 @@ func (s *Sink) disown(gone map[string][]int32) {
 
 // rewindOwned sets every owned topic partition back to the tables' offsets.
 func (s *Sink) rewindOwned(ctx context.Context) error {
-	var tps []topicPartition
-	for tp := range s.owned {
-		tps = append(tps, tp)
-	}
-	positions, err := s.resolve(ctx, tps)
+	positions, err := s.resolve(ctx, slices.SortedFunc(maps.Keys(s.owned), topicPartition.compare))
 	if err != nil {
 		return err
 	}
@@ -271,8 +273,8 @@ func (s *Sink) resolve(ctx context.Context, tps []topicPartition) (map[topicPart
 	return out, nil
 }
 
-func (s *Sink) loadOffsets(ctx context.Context, name string) (*catalog.Table, catalog.Offsets, error) {
-	t, err := s.cat.Load(ctx, name)
+func (s *Sink) loadOffsets(ctx context.Context, name string) (lakeTable, catalog.Offsets, error) {
+	t, err := s.lake.Load(ctx, name)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -113,7 +113,7 @@ func New(cfg Config, cat *catalog.Catalog) (*Sink, error) {
 		return nil, &Error{Text: "kafka.brokers and kafka.topics must name at least one broker and one topic", Usage: true}
 	}
 	return &Sink{
-		cfg: cfg, cat: cat, log: cfg.Log,
+		cfg: cfg, lake: icebergLake{cat}, log: cfg.Log,
 		decoder: envelope.NewDecoder(cfg.Limits),
 		owned:   map[topicPartition]*progress{},
 	}, nil

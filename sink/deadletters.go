@@ -16,7 +16,7 @@ import (
 // deadLetters writes the batch's dead letters: they are few, a file for each
 // table partition.
 type deadLetters struct {
-	table  *catalog.Table
+	table  lakeTable
 	prefix string
 	opts   catalog.WriteOptions
 	schema *arrow.Schema
@@ -32,11 +32,11 @@ type deadLetters struct {
 // deadFile is a data file of dead letters with the rows on their way to it.
 type deadFile struct {
 	builder *arrowconv.DeadLetterBuilder
-	writer  *catalog.DataFileWriter
+	writer  dataFile
 	held    int64
 }
 
-func newDeadLetters(t *catalog.Table, prefix string, opts catalog.WriteOptions) *deadLetters {
+func newDeadLetters(t lakeTable, prefix string, opts catalog.WriteOptions) *deadLetters {
 	return &deadLetters{table: t, prefix: prefix, opts: opts, open: map[string]*deadFile{}}
 }
 

@@ -16,11 +16,11 @@ import (
 )
 
 func (s *Sink) newBatch(ctx context.Context) (*batch, error) {
-	events, err := s.cat.Load(ctx, catalog.AgentEvents)
+	events, err := s.lake.Load(ctx, catalog.AgentEvents)
 	if err != nil {
 		return nil, err
 	}
-	dead, err := s.cat.Load(ctx, catalog.DeadLetters)
+	dead, err := s.lake.Load(ctx, catalog.DeadLetters)
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +99,7 @@ func (s *Sink) land(ctx context.Context, table string, b *batch, files []catalog
 	defer cancel()
 	before := b.sent[table] // by an earlier flush of this batch, which may have landed
 	b.sent[table] = true
-	landed, err := s.cat.CommitBatch(ctx, table, catalog.Batch{
+	landed, err := s.lake.CommitBatch(ctx, table, catalog.Batch{
 		ID: b.id, Files: files, Ranges: ranges, Version: s.cfg.Version,
 		OnRetry: func(attempt int, err error) {
 			s.stats.CommitRetries++

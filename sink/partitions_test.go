@@ -41,7 +41,7 @@ func TestRouterKeepsNothingOfTheKafkaBuffer(t *testing.T) {
 	l := newLab(t)
 	table, err := l.cat.Load(context.Background(), catalog.AgentEvents)
 	require.NoError(t, err)
-	r, err := newRouter(table, "x", catalog.WriteOptions{}, 1<<20, 64<<20)
+	r, err := newRouter(icebergTable{table}, "x", catalog.WriteOptions{}, 1<<20, 64<<20)
 	require.NoError(t, err)
 	value := event(0)
 	events, err := envelope.NewDecoder(envelope.DefaultLimits).Decode(&envelope.Record{Value: value, Timestamp: -1})

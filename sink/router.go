@@ -38,7 +38,7 @@ const builderCost = 64 << 10
 
 // router leads event rows to the data file of their table partition.
 type router struct {
-	table  *catalog.Table
+	table  lakeTable
 	schema *arrow.Schema
 	fields []catalog.PartitionField
 	source []partitionSource // of each partition field
@@ -66,8 +66,8 @@ type openFile struct {
 	key     string
 	values  []catalog.PartitionValue
 	builder *arrowconv.Builder
-	writer  *catalog.DataFileWriter // nil until the first record batch
-	held    int64                   // by the writer
+	writer  dataFile // nil until the first record batch
+	held    int64    // by the writer
 }
 
 // size is what writing the file's rows out would free.
@@ -91,7 +91,7 @@ func (a *allocator) Free(b []byte) {
 	memory.DefaultAllocator.Free(b)
 }
 
-func newRouter(t *catalog.Table, prefix string, opts catalog.WriteOptions, target, budget int64) (*router, error) {
+func newRouter(t lakeTable, prefix string, opts catalog.WriteOptions, target, budget int64) (*router, error) {
 	schema, err := t.ArrowSchema()
 	if err != nil {
 		return nil, err

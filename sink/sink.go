@@ -1,14 +1,15 @@
 package sink
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/auditlake/auditlake/catalog"
@@ -19,10 +20,10 @@ import (
 // write, commit. Run several for several cores; they share nothing but tables.
 type Sink struct {
 	cfg     Config
-	cat     *catalog.Catalog
+	lake    lake
 	log     *slog.Logger
-	client  *kgo.Client
-	admin   *kadm.Client
+	client  consumer
+	admin   cluster
 	decoder *envelope.Decoder
 	cluster clusterInfo
 
@@ -45,6 +46,10 @@ type Sink struct {
 type topicPartition struct {
 	topic     string
 	partition int32
+}
+
+func (tp topicPartition) compare(o topicPartition) int {
+	return cmp.Or(strings.Compare(tp.topic, o.topic), cmp.Compare(tp.partition, o.partition))
 }
 
 // progress is how far the sink is in an owned topic partition.
@@ -99,6 +104,15 @@ func (s *Sink) Run(ctx context.Context) error {
 	}
 	defer s.admin.Close()
 	defer s.client.Close() // leaves the group
+	watched := make(chan error, 1)
+	watchCtx, stopWatching := context.WithCancel(ctx)
+	defer stopWatching()
+	go func() { watched <- s.watchTopics(watchCtx) }()
+	return s.consume(ctx, watched)
+}
+
+// consume is Run once the sink is connected.
+func (s *Sink) consume(ctx context.Context, watched <-chan error) error {
 	defer s.drop()
 	if s.cfg.UntilCaughtUp {
 		if err := s.setGoals(ctx); err != nil {
@@ -106,11 +120,6 @@ func (s *Sink) Run(ctx context.Context) error {
 		}
 	}
 	defer context.AfterFunc(ctx, func() { s.stopped.Store(time.Now().UnixNano()) })()
-	watched := make(chan error, 1)
-	watchCtx, stopWatching := context.WithCancel(ctx)
-	defer stopWatching()
-	go func() { watched <- s.watchTopics(watchCtx) }()
-
 	err := s.loop(ctx, watched)
 	switch {
 	case errors.Is(err, errCaughtUp):

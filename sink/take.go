@@ -10,7 +10,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/auditlake/auditlake/arrowconv"
-	"github.com/auditlake/auditlake/catalog"
 	"github.com/auditlake/auditlake/envelope"
 )
 
@@ -148,7 +147,7 @@ func (s *Sink) takeDead(ctx context.Context, p *progress, rec *kgo.Record, cause
 type batch struct {
 	id     string // commit id
 	due    time.Time
-	events *catalog.Table
+	events lakeTable
 	router *router
 	dead   *deadLetters
 
