@@ -122,8 +122,8 @@ func (c *Catalog) migrateOnce(ctx context.Context, def Definition, partitionBy [
 	if errors.As(err, &config) {
 		return true, err
 	}
-	outcome, err := c.judgeError(def.Name, err, outcomeUnknown)
-	return outcome == outcomeRefused, err
+	outcome, err := c.judgeError(def.Name, err, OutcomeUnknown)
+	return outcome == OutcomeRefused, err
 }
 
 // migration is what a table lacks.
