@@ -39,6 +39,11 @@ var testTP = TopicPartition{ClusterID: "c/1", Topic: "agent-events", TopicID: "i
 
 // writeRows writes one data file with a row for each offset.
 func writeRows(t *testing.T, c *Catalog, table string, offsets ...int64) DataFile {
+	return writeTextRows(t, c, table, "x", offsets...)
+}
+
+// writeTextRows is writeRows with a text for what is neither topic nor class.
+func writeTextRows(t *testing.T, c *Catalog, table, text string, offsets ...int64) DataFile {
 	tbl, err := c.Load(context.Background(), table)
 	require.NoError(t, err)
 	schema, err := tbl.ArrowSchema()
@@ -56,7 +61,7 @@ func writeRows(t *testing.T, c *Catalog, table string, offsets ...int64) DataFil
 				case "event_class":
 					fb.Append("prompt")
 				default:
-					fb.Append("x")
+					fb.Append(text)
 				}
 			case *array.Int64Builder:
 				if f.Name == "kafka_offset" {
@@ -87,7 +92,7 @@ func writeRows(t *testing.T, c *Catalog, table string, offsets ...int64) DataFil
 		case f.Column == "event_class":
 			values[i].Text = []byte("prompt")
 		case f.source.Equals(iceberg.PrimitiveTypes.String):
-			values[i].Text = []byte("x")
+			values[i].Text = []byte(text)
 		default:
 			values[i].Int = day.UnixMicro()
 		}
