@@ -100,7 +100,7 @@ func (d *deadLetters) start(ctx context.Context, at *arrowconv.Provenance, class
 	}
 	builder, err := arrowconv.NewDeadLetterBuilder(d.schema, memory.DefaultAllocator)
 	if err != nil {
-		return nil, &Error{Text: fmt.Sprintf("table %s has columns the sink cannot fill", d.table.Name()), Err: err}
+		return nil, &Error{Usage: true, Text: fmt.Sprintf("table %s has columns the sink cannot fill", d.table.Name()), Err: err}
 	}
 	d.names++
 	w, err := d.table.CreateDataFile(ctx, fmt.Sprintf("%s-dead-%05d", d.prefix, d.names), d.fields, values, d.opts)

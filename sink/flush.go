@@ -24,6 +24,7 @@ func (s *Sink) newBatch(ctx context.Context) (*batch, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.sayLacking(events, dead)
 	id := uuid.NewString()
 	opts := catalog.WriteOptions{CompressionLevel: s.cfg.CompressionLevel}
 	r, err := newRouter(events, id, opts, s.cfg.TargetFileSize, s.cfg.Memory)
@@ -45,6 +46,8 @@ func (s *Sink) flush(ctx context.Context, why string) error {
 		return nil
 	}
 	began := time.Now()
+	s.stats.Flushing = began
+	s.report()
 	files, err := s.landBatch(ctx, b, why, began)
 	if s.cfg.OnFlush != nil {
 		told := Flush{Outcome: outcomeOf(err), Took: time.Since(began)}
@@ -53,6 +56,8 @@ func (s *Sink) flush(ctx context.Context, why string) error {
 		}
 		s.cfg.OnFlush(told)
 	}
+	s.stats.Flushing, s.stats.FlushErr = time.Time{}, flushError(err)
+	s.report()
 	return err
 }
 
@@ -103,6 +108,8 @@ func (s *Sink) land(ctx context.Context, table string, b *batch, files []catalog
 		ID: b.id, Files: files, Ranges: ranges, Version: s.cfg.Version,
 		OnRetry: func(attempt int, err error) {
 			s.stats.CommitRetries++
+			s.stats.FlushErr = err.Error()
+			s.report()
 			s.log.Warn("snapshot commit did not succeed, trying again", "table", table, "attempt", attempt, "err", err)
 		},
 	})

@@ -18,6 +18,7 @@ import (
 type consumer interface {
 	PollFetches(ctx context.Context) kgo.Fetches
 	AllowRebalance()
+	GroupMetadata() (member string, generation int32) // below 0 before it is a member
 	SetOffsets(offsets map[string]map[int32]kgo.EpochOffset)
 	CommitOffsetsSync(ctx context.Context, offsets map[string]map[int32]kgo.EpochOffset, done func(*kgo.Client, *kmsg.OffsetCommitRequest, *kmsg.OffsetCommitResponse, error))
 	Close()
@@ -42,6 +43,7 @@ type lake interface {
 type lakeTable interface {
 	Name() string
 	Current() (snap catalog.Snapshot, ok bool, err error)
+	MissingColumns() []string
 	Offsets() (catalog.Offsets, error)
 	OffsetsIn(ctx context.Context, tp catalog.TopicPartition, from, to int64) (map[int64]struct{}, error)
 	ArrowSchema() (*arrow.Schema, error)

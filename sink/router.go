@@ -228,7 +228,7 @@ func (r *router) start(ctx context.Context) (*openFile, error) {
 	} else {
 		b, err := arrowconv.NewBuilder(r.schema, &r.mem)
 		if err != nil {
-			return nil, &Error{Text: fmt.Sprintf("table %s has columns the sink cannot fill", r.table.Name()), Err: err}
+			return nil, &Error{Usage: true, Text: fmt.Sprintf("table %s has columns the sink cannot fill", r.table.Name()), Err: err}
 		}
 		f.builder = b
 	}

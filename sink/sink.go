@@ -38,6 +38,8 @@ type Sink struct {
 	rewind      bool  // owned topic partitions must go back to the table's offsets
 	stop        error // set by callbacks: the reason to stop
 	goals       map[topicPartition]int64
+	told        told
+	lacking     string    // columns that were said to be missing
 	fencing     int       // fenced batches in a row
 	askedOthers time.Time // when the table was last asked about others' topic partitions
 }
@@ -108,6 +110,7 @@ func (s *Sink) Run(ctx context.Context) error {
 	watchCtx, stopWatching := context.WithCancel(ctx)
 	defer stopWatching()
 	go func() { watched <- s.watchTopics(watchCtx) }()
+	defer s.watchEnds(watchCtx)()
 	return s.consume(ctx, watched)
 }
 
@@ -222,14 +225,8 @@ func (s *Sink) work(ctx context.Context, fetches kgo.Fetches) error {
 			return err
 		}
 	}
-	s.report()
+	s.cameRound()
 	return s.checkCaughtUp(ctx)
-}
-
-func (s *Sink) report() {
-	if s.cfg.OnProgress != nil {
-		s.cfg.OnProgress(s.snapshot())
-	}
 }
 
 // Stats returns the sink's counters.

@@ -35,6 +35,13 @@ type Stats struct {
 	CaughtUp     int64     // with UntilCaughtUp: offsets passed and offsets to pass
 	CaughtUpGoal int64
 
+	// How the sink does, for whoever watches it. Zero times are "not yet", or "not now".
+	Member   bool      // of the consumer group, also where no topic partition is left for it
+	Polled   time.Time // the loop last came round
+	Heard    time.Time // Kafka last told how far its topic partitions are
+	Flushing time.Time // begin of the flush under way
+	FlushErr string    // why the last flush failed, or the last attempt of the one under way
+
 	Owned []OwnedPartition // in order of topic and partition
 }
 
@@ -43,7 +50,8 @@ type OwnedPartition struct {
 	Topic         string
 	Partition     int32
 	Committed     int64 // the next offset the tables want
-	HighWatermark int64 // as of the assignment or the last fetch
+	HighWatermark int64 // seconds old at most, while Kafka answers
+	Readable      int64 // where reading ends for now: the last stable offset where only committed records are read
 	// Watermark is the Kafka timestamp of the newest committed record, zero
 	// before the sink's first snapshot commit.
 	Watermark time.Time
@@ -80,7 +88,8 @@ func (s *Sink) snapshot() Stats {
 	out.DeadLetters, out.ByClass = maps.Clone(s.stats.DeadLetters), maps.Clone(s.stats.ByClass)
 	out.Owned = make([]OwnedPartition, 0, len(s.owned))
 	for tp, p := range s.owned {
-		out.Owned = append(out.Owned, OwnedPartition{tp.topic, tp.partition, p.start, p.high, p.watermark})
+		out.Owned = append(out.Owned, OwnedPartition{
+			Topic: tp.topic, Partition: tp.partition, Committed: p.start, HighWatermark: p.high, Readable: p.next, Watermark: p.watermark})
 	}
 	slices.SortFunc(out.Owned, func(a, b OwnedPartition) int {
 		return catalog.TopicPartition{Topic: a.Topic, Partition: a.Partition}.Compare(catalog.TopicPartition{Topic: b.Topic, Partition: b.Partition})

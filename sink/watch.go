@@ -1,0 +1,159 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"github.com/auditlake/auditlake/catalog"
+)
+
+// told is what OnProgress last heard. It has a lock of its own: while the loop
+// waits for a catalog or a store, watchEnds still tells how far Kafka is.
+type told struct {
+	mu    sync.Mutex
+	last  Stats
+	ends  map[topicPartition]ends
+	heard time.Time
+}
+
+// ends is where a topic partition ends: for all, and for who reads it as we do.
+type ends struct{ high, readable int64 }
+
+// report tells OnProgress how the sink does.
+func (s *Sink) report() {
+	if s.cfg.OnProgress == nil {
+		return
+	}
+	s.told.mu.Lock()
+	defer s.told.mu.Unlock()
+	s.told.last = s.snapshot()
+	s.told.tell(s.cfg.OnProgress)
+}
+
+func (t *told) tell(hear func(Stats)) {
+	t.last.Heard = t.heard
+	t.last.Owned = slices.Clone(t.last.Owned) // whoever heard it last keeps it
+	for i, p := range t.last.Owned {
+		if e, ok := t.ends[topicPartition{p.Topic, p.Partition}]; ok {
+			t.last.Owned[i].HighWatermark = max(p.HighWatermark, e.high)
+			t.last.Owned[i].Readable = max(p.Readable, e.readable)
+		}
+	}
+	hear(t.last)
+}
+
+// cameRound reports after a poll and what followed from it.
+func (s *Sink) cameRound() {
+	if s.cfg.OnProgress == nil {
+		return
+	}
+	_, generation := s.client.GroupMetadata()
+	s.stats.Member, s.stats.Polled = generation >= 0, time.Now()
+	s.report()
+}
+
+// watchEnds asks Kafka how far its topic partitions are, and tells OnProgress,
+// whether or not the loop comes round meanwhile, until stop has returned.
+func (s *Sink) watchEnds(ctx context.Context) (stop func()) {
+	if s.cfg.OnProgress == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.keepAskingEnds(ctx)
+	}()
+	return func() {
+		cancel()
+		<-ended
+	}
+}
+
+func (s *Sink) keepAskingEnds(ctx context.Context) {
+	every := min(max(s.cfg.TargetLag/4, 250*time.Millisecond), 5*time.Second)
+	for wait := time.Duration(0); ; wait = every {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		askCtx, cancel := context.WithTimeout(ctx, connectTimeout)
+		found, err := s.askEnds(askCtx)
+		cancel()
+		if err != nil {
+			continue // Heard grows old: whoever watches sees that
+		}
+		s.told.mu.Lock()
+		s.told.ends, s.told.heard = found, time.Now()
+		s.told.tell(s.cfg.OnProgress)
+		s.told.mu.Unlock()
+	}
+}
+
+// askEnds asks for the ends of the owned topics, so that a sink that owns none
+// asks only whether Kafka answers.
+func (s *Sink) askEnds(ctx context.Context) (map[topicPartition]ends, error) {
+	s.told.mu.Lock()
+	topics := map[string]bool{}
+	for _, p := range s.told.last.Owned {
+		topics[p.Topic] = true
+	}
+	s.told.mu.Unlock()
+	if len(topics) == 0 {
+		_, err := s.admin.Metadata(ctx, s.cfg.Topics...)
+		return nil, err
+	}
+	names := slices.Sorted(maps.Keys(topics))
+	high, err := s.admin.ListEndOffsets(ctx, names...)
+	if err != nil {
+		return nil, err
+	}
+	readable := high
+	if !s.cfg.ReadUncommitted {
+		if readable, err = s.admin.ListCommittedOffsets(ctx, names...); err != nil {
+			return nil, err
+		}
+	}
+	found := map[topicPartition]ends{}
+	readable.Each(func(o kadm.ListedOffset) {
+		h, ok := high.Lookup(o.Topic, o.Partition)
+		if o.Err == nil && ok && h.Err == nil {
+			found[topicPartition{o.Topic, o.Partition}] = ends{h.Offset, o.Offset}
+		}
+	})
+	return found, nil
+}
+
+// sayLacking says, once, which columns the tables lack: their values are in the
+// payload only. A table of an older release is no reason to stop.
+func (s *Sink) sayLacking(tables ...lakeTable) {
+	var lacking []string
+	for _, t := range tables {
+		for _, column := range t.MissingColumns() {
+			lacking = append(lacking, t.Name()+"."+column)
+		}
+	}
+	if text := strings.Join(lacking, ", "); text != s.lacking {
+		if s.lacking = text; text != "" {
+			s.log.Warn("the tables lack columns of this release: what belongs there stays in the payload; `auditlake migrate` adds them", "columns", text)
+		}
+	}
+}
+
+// flushError is what a flush that ended so says of the sink's means to commit:
+// one that gave way to another sink could have.
+func flushError(err error) string {
+	var fenced *catalog.FencedError
+	if err == nil || errors.As(err, &fenced) {
+		return ""
+	}
+	return err.Error()
+}
