@@ -181,7 +181,7 @@ func (r *router) count(class []byte) {
 	if _, known := r.counts[string(class)]; known || len(r.counts) < maxNames {
 		r.counts[string(class)]++
 	} else {
-		r.counts[otherNames]++
+		r.counts[OtherNames]++
 	}
 }
 

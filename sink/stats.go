@@ -51,7 +51,9 @@ type OwnedPartition struct {
 	Partition     int32
 	Committed     int64 // the next offset the tables want
 	HighWatermark int64 // seconds old at most, while Kafka answers
-	Readable      int64 // where reading ends for now: the last stable offset where only committed records are read
+	// Readable is where reading ends for now, the last stable offset where only
+	// committed records are read; -1 until Kafka has told.
+	Readable int64
 	// Watermark is the Kafka timestamp of the newest committed record, zero
 	// before the sink's first snapshot commit.
 	Watermark time.Time
@@ -61,10 +63,10 @@ type OwnedPartition struct {
 func (p OwnedPartition) Lag() int64 { return max(p.HighWatermark-p.Committed, 0) }
 
 // maxNames bounds the counters by name: producers choose the names of classes.
-// What comes later counts as otherNames.
+// What comes later counts as OtherNames.
 const (
 	maxNames   = 100
-	otherNames = "(others)"
+	OtherNames = "(others)" // no class can be called so
 )
 
 // count adds to a counter by name.
@@ -73,7 +75,7 @@ func count(m *map[string]int64, name string, n int64) {
 		*m = map[string]int64{}
 	}
 	if _, known := (*m)[name]; !known && len(*m) >= maxNames {
-		name = otherNames
+		name = OtherNames
 	}
 	(*m)[name] += n
 }
@@ -89,7 +91,7 @@ func (s *Sink) snapshot() Stats {
 	out.Owned = make([]OwnedPartition, 0, len(s.owned))
 	for tp, p := range s.owned {
 		out.Owned = append(out.Owned, OwnedPartition{
-			Topic: tp.topic, Partition: tp.partition, Committed: p.start, HighWatermark: p.high, Readable: p.next, Watermark: p.watermark})
+			Topic: tp.topic, Partition: tp.partition, Committed: p.start, HighWatermark: p.high, Readable: -1, Watermark: p.watermark})
 	}
 	slices.SortFunc(out.Owned, func(a, b OwnedPartition) int {
 		return catalog.TopicPartition{Topic: a.Topic, Partition: a.Partition}.Compare(catalog.TopicPartition{Topic: b.Topic, Partition: b.Partition})

@@ -43,7 +43,7 @@ func (t *told) tell(hear func(Stats)) {
 	for i, p := range t.last.Owned {
 		if e, ok := t.ends[topicPartition{p.Topic, p.Partition}]; ok {
 			t.last.Owned[i].HighWatermark = max(p.HighWatermark, e.high)
-			t.last.Owned[i].Readable = max(p.Readable, e.readable)
+			t.last.Owned[i].Readable = max(p.Committed, e.readable)
 		}
 	}
 	hear(t.last)

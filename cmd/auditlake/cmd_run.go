@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"os"
 	"runtime/debug"
@@ -50,6 +51,7 @@ its start is in the tables.`,
 			return err
 		}
 		return a.withCatalog(cmd.Context(), false, func(cat *catalog.Catalog) error {
+			defer a.lendLogger()()
 			ctx, started := cmd.Context(), time.Now()
 			stats, err := a.runSink(ctx, cfg, cat, untilCaughtUp)
 			if err != nil {
@@ -87,10 +89,10 @@ func (a *app) runSink(ctx context.Context, cfg *config.Config, cat *catalog.Cata
 	settings.Memory /= int64(workers)
 	defer a.boundHeap(cfg.Sink.Memory.Bytes())()
 	all := newTotals(workers)
-	watch := newMonitor(all.sum)
+	watch := newMonitor(all, cfg, probe(cat))
 	settings.OnFlush = watch.flushed
-	if cfg.Metrics.Listen != "" {
-		stop, err := watch.serve(ctx, cfg.Metrics.Listen)
+	if address := cfg.Metrics.Listen; address != config.Off && (!untilCaughtUp || cfg.IsSet("metrics.listen")) {
+		stop, err := watch.serve(ctx, cfg, a.logger())
 		if err != nil {
 			return sink.Stats{}, err
 		}
@@ -99,11 +101,13 @@ func (a *app) runSink(ctx context.Context, cfg *config.Config, cat *catalog.Cata
 	var bar *ui.Progress
 	defer func() { bar.Done() }()
 	group, ctx := errgroup.WithContext(ctx)
+	looking, lookAway := context.WithCancel(ctx)
+	defer lookAway()
+	go watch.run(looking)
 	// Also where a worker fails and another one hangs.
 	defer leaveAfter(ctx, settings.ShutdownTimeout+leaveGrace, a.leave)()
 	for i := range workers {
 		settings.OnProgress = func(s sink.Stats) {
-			watch.alive()
 			all.set(i, s, func(sum sink.Stats) {
 				if untilCaughtUp {
 					if bar == nil {
@@ -153,6 +157,13 @@ func leaveAfter(ctx context.Context, bound time.Duration, leave func()) (stop fu
 func (a *app) leave() {
 	a.note("auditlake: the sink did not end within sink.shutdown_timeout: left as it was, the next run starts where the tables are")
 	os.Exit(exitFailed)
+}
+
+// lendLogger has what libraries log go where our own lines do.
+func (a *app) lendLogger() (restore func()) {
+	before := slog.Default()
+	slog.SetDefault(a.logger())
+	return func() { slog.SetDefault(before) }
 }
 
 // boundHeap keeps garbage in proportion to the memory budget of a sink: collecting
@@ -207,6 +218,13 @@ func (t *totals) set(i int, s sink.Stats, tell func(sum sink.Stats)) {
 	}
 }
 
+// each is what every one of them said last.
+func (t *totals) each() []sink.Stats {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.per)
+}
+
 func (t *totals) sum() sink.Stats {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -242,6 +260,9 @@ func (t *totals) add() sink.Stats {
 		}
 		if s.LastCommit.After(sum.LastCommit) {
 			sum.LastCommit = s.LastCommit
+		}
+		if sum.Flushing.IsZero() || !s.Flushing.IsZero() && s.Flushing.Before(sum.Flushing) {
+			sum.Flushing = s.Flushing
 		}
 	}
 	return sum

@@ -8,12 +8,17 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/auditlake/auditlake/cmd/auditlake/internal/config"
+	"github.com/auditlake/auditlake/sink"
 )
 
 func freeAddress(t *testing.T) string {
@@ -86,8 +91,9 @@ func TestMetrics(t *testing.T) {
 	if !eventually(ok, 20*time.Second) {
 		t.Fatal(missing)
 	}
-	require.Equal(t, "ok\n", string(scrape(address, "/healthz")))
-	require.Equal(t, "ok\n", string(scrape(address, "/readyz")))
+	for path, want := range map[string]string{"/healthz": "healthy: nothing waits\n", "/readyz": "ready: 3 topic partitions, 0 records wait\n"} {
+		require.True(t, eventually(func() bool { return string(scrape(address, path)) == want }, 20*time.Second), "%s", path)
+	}
 
 	second := l.call("run", "--until-caught-up") // the address is taken
 	require.Equal(t, exitUsage, second.code)
@@ -116,20 +122,6 @@ func eventually(ok func() bool, within time.Duration) bool {
 	return ok()
 }
 
-func TestHealthz(t *testing.T) {
-	address := freeAddress(t)
-	m := newMonitor(newTotals(1).sum)
-	stop, err := m.serve(context.Background(), address)
-	require.NoError(t, err)
-	defer stop()
-	require.NotNil(t, scrape(address, "/healthz"), "it has only begun")
-	require.Nil(t, scrape(address, "/readyz"))
-	m.alive()
-	require.NotNil(t, scrape(address, "/readyz"))
-	m.lastSeen.Store(time.Now().Add(-2 * stuckAfter).UnixNano())
-	require.Nil(t, scrape(address, "/healthz"), "stuck")
-}
-
 // A store that hangs does not hold a sink that was told to stop.
 func TestLeaveAfter(t *testing.T) {
 	left := make(chan struct{})
@@ -148,4 +140,47 @@ func TestLeaveAfter(t *testing.T) {
 	stop = leaveAfter(ctx, 50*time.Millisecond, func() { t.Error("it left though it had ended in time") })
 	stop()
 	time.Sleep(100 * time.Millisecond)
+}
+
+// docs/operating.md lists every metric of a scrape, its kind and labels, and no other.
+func TestDocsOfMetrics(t *testing.T) {
+	documented := map[string][2]string{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `(auditlake_[a-z_]+)` \\| (\\w+) \\|([^|]*)\\|").FindAllStringSubmatch(readFile(t, "../../docs/operating.md"), -1) {
+		require.NotContains(t, documented, m[1])
+		documented[m[1]] = [2]string{m[2], strings.TrimSpace(m[3])}
+	}
+	m := fullMonitor()
+	families, err := m.registry().Gather()
+	require.NoError(t, err)
+	told := map[string][2]string{}
+	for _, f := range families {
+		if !strings.HasPrefix(f.GetName(), "auditlake_") {
+			continue
+		}
+		var labels []string
+		for _, l := range f.GetMetric()[0].GetLabel() {
+			labels = append(labels, l.GetName())
+		}
+		told[f.GetName()] = [2]string{strings.ToLower(f.GetType().String()), strings.Join(labels, ", ")}
+	}
+	for name, kind := range documented { // in order of the alphabet, as Prometheus has them
+		labels := strings.Split(kind[1], ", ")
+		slices.Sort(labels)
+		documented[name] = [2]string{kind[0], strings.Join(labels, ", ")}
+	}
+	require.Equal(t, told, documented)
+}
+
+// fullMonitor has a value for everything it can tell.
+func fullMonitor() *monitor {
+	all := newTotals(1)
+	now := time.Now()
+	all.set(0, sink.Stats{
+		ByClass: map[string]int64{"prompt": 1}, Commits: 1, LastCommit: now, Flushing: now, Member: true, Heard: now, Polled: now,
+		Owned: []sink.OwnedPartition{{Topic: labTopic, Committed: 1, HighWatermark: 2, Readable: 2, Watermark: now}},
+	}, nil)
+	m := newMonitor(all, config.Default(), nil)
+	m.flushed(sink.Flush{Outcome: sink.OutcomeLanded, Took: time.Second, FileSizes: []int64{1 << 20}})
+	m.look(now)
+	return m
 }

@@ -205,6 +205,10 @@ func (a *app) logsJSON() bool {
 
 // note tells the user something on stderr: results alone go to stdout.
 func (a *app) note(format string, args ...any) {
+	if a.logsJSON() {
+		slog.New(slog.NewJSONHandler(a.stderr, nil)).Info(fmt.Sprintf(format, args...))
+		return
+	}
 	_, _ = fmt.Fprintf(a.stderr, format+"\n", args...)
 }
 

@@ -106,7 +106,35 @@ type SQL struct {
 
 // Metrics says where `run` can be watched.
 type Metrics struct {
-	Listen string `yaml:"listen"` // host:port; empty is nowhere
+	Listen       string   `yaml:"listen"` // host:port, or Off
+	ReadyLag     Duration `yaml:"ready_lag"`
+	StalledAfter Duration `yaml:"stalled_after"`
+}
+
+// Off is metrics.listen for nowhere.
+const Off = "off"
+
+// ReadyLag is metrics.ready_lag, or three times sink.target_lag and 30 s at least.
+func (c *Config) ReadyLag() time.Duration {
+	if d := c.Metrics.ReadyLag.Std(); d > 0 {
+		return d
+	}
+	return max(3*c.Sink.TargetLag.Std(), 30*time.Second)
+}
+
+// StalledAfter is metrics.stalled_after, or ten times sink.target_lag and 10 min
+// at least: a snapshot commit is tried for half of that.
+func (c *Config) StalledAfter() time.Duration {
+	if d := c.Metrics.StalledAfter.Std(); d > 0 {
+		return d
+	}
+	return max(10*c.Sink.TargetLag.Std(), 10*time.Minute)
+}
+
+// IsSet reports whether the file itself has the key, by its dotted name.
+func (c *Config) IsSet(key string) bool {
+	_, ok := c.where[key]
+	return ok
 }
 
 // Log says what is written to stderr.
@@ -138,8 +166,9 @@ func Default() *Config {
 			MemoryLimit: 1024 * mib, Timeout: Duration(5 * time.Minute), CacheDir: defaultCacheDir(),
 			CacheSize: 10 * 1024 * mib, MaxRows: 1000,
 		},
-		Log:   Log{Level: "info", Format: "text"},
-		where: map[string]position{},
+		Metrics: Metrics{Listen: "127.0.0.1:9464"},
+		Log:     Log{Level: "info", Format: "text"},
+		where:   map[string]position{},
 	}
 }
 

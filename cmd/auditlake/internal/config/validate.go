@@ -157,11 +157,17 @@ func (c *Config) checkSink() error {
 }
 
 func (c *Config) checkMetrics() error {
-	if c.Metrics.Listen == "" {
+	if err := c.atLeast(
+		bound{"metrics.ready_lag", int64(c.Metrics.ReadyLag), 0, "0s"},
+		bound{"metrics.stalled_after", int64(c.Metrics.StalledAfter), 0, "0s"},
+	); err != nil {
+		return err
+	}
+	if c.Metrics.Listen == Off {
 		return nil
 	}
 	if _, port, err := net.SplitHostPort(c.Metrics.Listen); err != nil || port == "" {
-		return c.Fault("metrics.listen", fmt.Sprintf("%q is no host:port", c.Metrics.Listen), "write it as 127.0.0.1:9464")
+		return c.Fault("metrics.listen", fmt.Sprintf("%q is no host:port", c.Metrics.Listen), `write it as 127.0.0.1:9464, or "off"`)
 	}
 	return nil
 }
