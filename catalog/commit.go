@@ -317,9 +317,9 @@ func (t *Table) stage(ctx context.Context, b Batch, have Offsets) (*table.Transa
 		if err != nil {
 			return nil, err
 		}
-		if err := t.mendEmptyText(ctx, tx, files); err != nil {
-			return nil, err
-		}
+	}
+	if err := t.mendEmptyText(ctx, tx); err != nil {
+		return nil, err
 	}
 	props := offsetProperties(have, b.Ranges)
 	// Retries live in CommitBatch alone: a library that replays a stale append

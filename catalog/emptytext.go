@@ -17,15 +17,12 @@ import (
 // value, so rows that are there would not be found. What is staged is mended
 // before it is committed; lists made of it later keep what was mended.
 
-// mendEmptyText writes the staged manifest list again if one of the files lies in
-// a table partition of the empty text.
-func (t *Table) mendEmptyText(ctx context.Context, tx *table.Transaction, files []iceberg.DataFile) error {
-	empty := t.emptyTextFields(files)
-	if !slices.Contains(empty, true) {
+// mendEmptyText writes the staged manifest list again if it holds a manifest that
+// lost such a bound: of the added files, or merged of earlier manifests.
+func (t *Table) mendEmptyText(ctx context.Context, tx *table.Transaction) error {
+	fields := t.emptyTextFields()
+	if len(fields) == 0 {
 		return nil
-	}
-	if v := t.ice.Metadata().Version(); v != 2 {
-		return &ConfigError{Text: fmt.Sprintf("table %s has Iceberg format v%d and a row with the empty text in a partition column: this release writes that to format v2 only", t.name, v)}
 	}
 	staged, err := tx.StagedTable()
 	if err != nil {
@@ -35,19 +32,33 @@ func (t *Table) mendEmptyText(ctx context.Context, tx *table.Transaction, files 
 	if err != nil {
 		return fmt.Errorf("open storage of table %s: %w", t.name, err)
 	}
-	wio, ok := io.(iceio.WriteFileIO)
-	if !ok {
-		return fmt.Errorf("storage of table %s is read-only", t.name)
-	}
 	snap := staged.CurrentSnapshot()
 	manifests, err := snap.Manifests(io)
 	if err != nil {
 		return fmt.Errorf("read manifest list %s: %w", snap.ManifestList, err)
 	}
+	mended := false
 	for i, m := range manifests {
-		if m.SnapshotID() == snap.SnapshotID {
-			manifests[i] = withEmptyText(m, empty)
+		if m.SnapshotID() != snap.SnapshotID {
+			continue
 		}
+		lost, err := lostBounds(io, m, fields[int(m.PartitionSpecID())])
+		if err != nil {
+			return fmt.Errorf("read manifest %s: %w", m.FilePath(), err)
+		}
+		if len(lost) > 0 {
+			manifests[i], mended = withEmptyText(m, lost), true
+		}
+	}
+	if !mended {
+		return nil
+	}
+	if v := t.ice.Metadata().Version(); v != 2 {
+		return &ConfigError{Text: fmt.Sprintf("table %s has Iceberg format v%d and a row with the empty text in a partition column: this release writes that to format v2 only", t.name, v)}
+	}
+	wio, ok := io.(iceio.WriteFileIO)
+	if !ok {
+		return fmt.Errorf("storage of table %s is read-only", t.name)
 	}
 	if err := writeManifestList(wio, snap, manifests); err != nil {
 		return fmt.Errorf("write manifest list %s: %w", snap.ManifestList, err)
@@ -55,28 +66,70 @@ func (t *Table) mendEmptyText(ctx context.Context, tx *table.Transaction, files 
 	return nil
 }
 
-// emptyTextFields tells of which partition fields a file has the empty text.
-func (t *Table) emptyTextFields(files []iceberg.DataFile) []bool {
-	spec := t.ice.Spec()
-	out := make([]bool, spec.NumFields())
-	for _, f := range files {
-		values := f.Partition()
-		for i := range out {
-			if text, ok := values[spec.Field(i).FieldID].(string); ok && text == "" {
-				out[i] = true
+// textField is a partition field whose value may be the empty text.
+type textField struct{ position, id int }
+
+// emptyTextFields lists them for every partition spec of the table. Texts that are
+// never NULL are never empty either: the envelope sees to that.
+func (t *Table) emptyTextFields() map[int][]textField {
+	out := map[int][]textField{}
+	for _, spec := range t.ice.Metadata().PartitionSpecs() {
+		for i, f := range spec.Fields() {
+			switch f.Transform.(type) {
+			case iceberg.IdentityTransform, iceberg.TruncateTransform:
+			default:
+				continue
 			}
+			source, ok := t.ice.Schema().FindFieldByID(f.SourceID())
+			if ok && (source.Required || !source.Type.Equals(iceberg.PrimitiveTypes.String)) {
+				continue
+			}
+			out[spec.ID()] = append(out[spec.ID()], textField{i, f.FieldID})
 		}
 	}
 	return out
 }
 
-// withEmptyText is the manifest with the bound that was lost.
-func withEmptyText(m iceberg.ManifestFile, empty []bool) iceberg.ManifestFile {
+// lostBounds lists the positions of fields whose summary lost a bound. It reads
+// the manifest only where the summary could also mean that all values are NULL.
+func lostBounds(io iceio.IO, m iceberg.ManifestFile, fields []textField) ([]int, error) {
+	var lost []int
+	var doubtful []textField
 	summaries := m.Partitions()
-	for i := range summaries {
-		if !empty[i] {
+	for _, f := range fields {
+		if f.position >= len(summaries) {
 			continue
 		}
+		s := summaries[f.position]
+		switch {
+		case s.LowerBound != nil:
+		case s.UpperBound != nil || !s.ContainsNull:
+			lost = append(lost, f.position)
+		default:
+			doubtful = append(doubtful, f)
+		}
+	}
+	if len(doubtful) == 0 {
+		return lost, nil
+	}
+	for e, err := range m.Entries(io, true) {
+		if err != nil {
+			return nil, err
+		}
+		values := e.DataFile().Partition()
+		for _, f := range doubtful {
+			if values[f.id] == "" && !slices.Contains(lost, f.position) {
+				lost = append(lost, f.position)
+			}
+		}
+	}
+	return lost, nil
+}
+
+// withEmptyText is the manifest with the bounds that were lost.
+func withEmptyText(m iceberg.ManifestFile, lost []int) iceberg.ManifestFile {
+	summaries := m.Partitions()
+	for _, i := range lost {
 		for _, bound := range []**[]byte{&summaries[i].LowerBound, &summaries[i].UpperBound} {
 			if *bound == nil {
 				*bound = &[]byte{}

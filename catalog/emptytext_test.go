@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"github.com/google/uuid"
@@ -9,15 +10,14 @@ import (
 )
 
 // The empty text is a bound like any other in the partition summaries that
-// readers skip manifests by, in the commit that adds it and in those after it.
+// readers skip manifests by: in the commit that adds it, in those after it, and
+// where manifests are merged.
 func TestEmptyTextIsABound(t *testing.T) {
 	c := openTest(t, testConfig(t))
 	_, err := c.Init(context.Background(), InitOptions{PartitionBy: map[string][]string{AgentEvents: {"event_class", "tenant"}}})
 	require.NoError(t, err)
-	none := []byte{}
-	want := map[int64][2][]byte{}
 	at := int64(0)
-	for _, texts := range [][]string{{"", "b"}, {""}, {"a"}} {
+	commit := func(texts ...string) {
 		b := Batch{ID: uuid.NewString(), Version: "test"}
 		start := at
 		for _, text := range texts {
@@ -25,23 +25,43 @@ func TestEmptyTextIsABound(t *testing.T) {
 			at++
 		}
 		b.Ranges = []Range{{TopicPartition: testTP, Start: start, End: at, Rows: at - start, Events: at - start}}
-		landed, err := c.CommitBatch(context.Background(), AgentEvents, b)
+		_, err := c.CommitBatch(context.Background(), AgentEvents, b)
 		require.NoError(t, err)
-		want[landed.SnapshotID] = [2][]byte{[]byte(texts[0]), []byte(texts[len(texts)-1])}
 	}
+	commit("", "b")
+	commit("", null)
+	commit("")
+	commit(null)
+	commit("a", null)
+	require.ElementsMatch(t, []string{`"" "b" false`, `"" "" true`, `"" "" false`, `none none true`, `"a" "a" true`}, tenantSummaries(t, c))
+
+	// The manifests of an earlier partition spec are merged by the next commit.
+	_, err = c.Migrate(context.Background(), MigrateOptions{PartitionBy: map[string][]string{AgentEvents: {"event_class", "truncate[4](tenant)"}}})
+	require.NoError(t, err)
+	commit("", "longer")
+	require.ElementsMatch(t, []string{`"" "long" false`, `"" "b" true`}, tenantSummaries(t, c))
+	verifyClean(t, c)
+}
+
+// tenantSummaries is, of every manifest, what the summary of the second partition field says.
+func tenantSummaries(t *testing.T, c *Catalog) []string {
 	tbl, err := c.Load(context.Background(), AgentEvents)
 	require.NoError(t, err)
 	io, err := tbl.ice.FS(context.Background())
 	require.NoError(t, err)
 	manifests, err := tbl.ice.CurrentSnapshot().Manifests(io)
 	require.NoError(t, err)
-	require.Len(t, manifests, 3)
-	for _, m := range manifests {
-		tenant := m.Partitions()[1]
-		require.NotNil(t, tenant.LowerBound)
-		require.NotNil(t, tenant.UpperBound)
-		require.Equal(t, want[m.SnapshotID()], [2][]byte{append(none, *tenant.LowerBound...), append(none, *tenant.UpperBound...)})
-		require.Equal(t, "prompt", string(*m.Partitions()[0].LowerBound))
+	bound := func(b *[]byte) string {
+		if b == nil {
+			return "none"
+		}
+		return fmt.Sprintf("%q", *b)
 	}
-	verifyClean(t, c)
+	var out []string
+	for _, m := range manifests {
+		require.Equal(t, "prompt", string(*m.Partitions()[0].LowerBound))
+		s := m.Partitions()[1]
+		out = append(out, fmt.Sprintf("%s %s %t", bound(s.LowerBound), bound(s.UpperBound), s.ContainsNull))
+	}
+	return out
 }

@@ -42,6 +42,9 @@ func writeRows(t *testing.T, c *Catalog, table string, offsets ...int64) DataFil
 	return writeTextRows(t, c, table, "x", offsets...)
 }
 
+// null is a text that is NULL, to writeTextRows.
+const null = "\x00"
+
 // writeTextRows is writeRows with a text for what is neither topic nor class.
 func writeTextRows(t *testing.T, c *Catalog, table, text string, offsets ...int64) DataFile {
 	tbl, err := c.Load(context.Background(), table)
@@ -61,7 +64,11 @@ func writeTextRows(t *testing.T, c *Catalog, table, text string, offsets ...int6
 				case "event_class":
 					fb.Append("prompt")
 				default:
-					fb.Append(text)
+					if text == null && f.Nullable {
+						fb.AppendNull()
+					} else {
+						fb.Append(text)
+					}
 				}
 			case *array.Int64Builder:
 				if f.Name == "kafka_offset" {
@@ -92,7 +99,7 @@ func writeTextRows(t *testing.T, c *Catalog, table, text string, offsets ...int6
 		case f.Column == "event_class":
 			values[i].Text = []byte("prompt")
 		case f.source.Equals(iceberg.PrimitiveTypes.String):
-			values[i].Text = []byte(text)
+			values[i] = PartitionValue{Null: text == null, Text: []byte(text)}
 		default:
 			values[i].Int = day.UnixMicro()
 		}
