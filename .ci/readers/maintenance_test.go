@@ -1,0 +1,37 @@
+package readers
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Spark rewrites the data files and manifests and expires snapshots; the table
+// holds what it held, and ingest goes on.
+func TestMaintenanceBySpark(t *testing.T) {
+	address := broker(t)
+	l := localLake(t, address, topic, "")
+	l.must("init")
+	for seed := range uint64(4) {
+		send(t, address, topic, oddRecords(50, 10+seed)...)
+		l.catchUp()
+	}
+	before := l.requireAgreed("agent_events", oddWhere...)
+	require.Len(t, l.snapshots("agent_events"), 4)
+
+	results := l.spark("agent_events",
+		"CALL {catalog}.system.rewrite_data_files(table => '{name}', options => map('rewrite-all', 'true'))",
+		"CALL {catalog}.system.rewrite_manifests('{name}')",
+		"CALL {catalog}.system.expire_snapshots(table => '{name}', older_than => TIMESTAMP '2999-01-01 00:00:00', retain_last => 1)")
+	require.NotEmpty(t, results)
+	t.Log(results)
+	require.Len(t, l.snapshots("agent_events"), 1)
+	require.Empty(t, differences(before, l.requireAgreed("agent_events", oddWhere...), oddWhere))
+	t.Log(l.run("verify", "--deep"))
+	l.requireVerified()
+
+	send(t, address, topic, oddRecords(50, 20)...)
+	l.catchUp()
+	l.requireVerified()
+	require.Equal(t, 250, l.requireAgreed("agent_events", oddWhere...).Rows)
+}
