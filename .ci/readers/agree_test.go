@@ -8,13 +8,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const topic = "agent-events"
-
 // Odd values in every kind of column, before and after the table has changed: a
 // column that another engine dropped and migrate added again, and a partition
 // spec that was changed. Old snapshots stay what they were.
 func TestReadersAgree(t *testing.T) {
-	address := broker(t)
+	address, topic := newTopic(t)
 	spec := `tables: {agent_events: {partition_by: ["day(event_time)", event_class, tenant]}}`
 	l := localLake(t, address, topic, spec)
 	l.must("init")
@@ -63,7 +61,7 @@ func TestReadersAgree(t *testing.T) {
 
 // The comparison sees one value that is not as it was, and two that changed places.
 func TestDifferencesAreSeen(t *testing.T) {
-	address := broker(t)
+	address, topic := newTopic(t)
 	l := localLake(t, address, topic, "")
 	l.must("init")
 	send(t, address, topic, oddRecords(40, 5)...)

@@ -14,7 +14,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -57,14 +56,6 @@ var built = sync.OnceValues(func() (string, error) {
 	}
 	return path, nil
 })
-
-// broker is a Kafka with the topic, of three topic partitions.
-func broker(t testing.TB) string {
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(3, topic))
-	require.NoError(t, err)
-	t.Cleanup(cluster.Close)
-	return cluster.ListenAddrs()[0]
-}
 
 // lake is a configuration and what the other readers need to know of it.
 type lake struct {

@@ -9,7 +9,7 @@ import (
 // Spark rewrites the data files and manifests and expires snapshots; the table
 // holds what it held, and ingest goes on.
 func TestMaintenanceBySpark(t *testing.T) {
-	address := broker(t)
+	address, topic := newTopic(t)
 	l := localLake(t, address, topic, "")
 	l.must("init")
 	for seed := range uint64(4) {

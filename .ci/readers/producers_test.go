@@ -78,7 +78,7 @@ func sdkEvents(batch string) []sdkEvent {
 func TestCloudEventsSDKs(t *testing.T) {
 	jars := part.Dir("cloudevents-java")
 	part.Need(t, "the CloudEvents SDK for Java", exists(filepath.Join(jars, "jars.list")), ".ci/parts/cloudevents-java")
-	address := broker(t)
+	address, topic := newTopic(t)
 	l := localLake(t, address, topic, "")
 	l.must("init")
 	committed, aborted := map[string]sdkEvent{}, 0
