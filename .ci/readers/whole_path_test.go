@@ -1,0 +1,271 @@
+package readers
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/auditlake/auditlake/storage/storagetest"
+)
+
+// truth is what a file of events holds, counted here from its lines.
+type truth struct {
+	file            string
+	events          int
+	sessions        map[string]bool
+	classes         map[string]int
+	costs           map[string]*big.Rat // by currency
+	byAgentVersion  map[string]int
+	evaluationsWon  map[string]int // score 1, by agent version
+	outputs, priced int
+}
+
+// events are the real agent runs where $AUDITLAKE_AIRLINE_RUNS names them, else
+// generated ones.
+func events(t *testing.T, l *lake) truth {
+	t.Helper()
+	file := os.Getenv("AUDITLAKE_AIRLINE_RUNS")
+	if file == "" {
+		t.Log("$AUDITLAKE_AIRLINE_RUNS names no file (testdata/README.md says of what): generated events stand in")
+		file = filepath.Join(l.dir, "events.ndjson")
+		l.must("gen", "--events", "6000", "--out", file)
+	}
+	in, err := os.Open(file)
+	require.NoError(t, err)
+	defer in.Close()
+	out := truth{file: file, sessions: map[string]bool{}, classes: map[string]int{}, costs: map[string]*big.Rat{}, byAgentVersion: map[string]int{}, evaluationsWon: map[string]int{}}
+	lines := bufio.NewScanner(in)
+	lines.Buffer(nil, 16<<20)
+	for lines.Scan() {
+		var e struct {
+			Type, SessionID, AgentVersion string
+			Data                          map[string]json.RawMessage
+		}
+		require.NoError(t, json.Unmarshal(lines.Bytes(), &e))
+		out.count(e.Type, e.SessionID, e.AgentVersion, e.Data)
+	}
+	require.NoError(t, lines.Err())
+	return out
+}
+
+func (tr *truth) count(kind, session, version string, data map[string]json.RawMessage) {
+	tr.events++
+	tr.sessions[session] = true
+	class := strings.TrimPrefix(kind, "agent.")
+	tr.classes[class]++
+	tr.byAgentVersion[version]++
+	if class == "output" {
+		tr.outputs++
+	}
+	if score, ok := new(big.Rat).SetString(string(data["gen_ai.evaluation.score.value"])); ok && score.Cmp(big.NewRat(1, 1)) == 0 {
+		tr.evaluationsWon[version]++
+	}
+	if cost, ok := new(big.Rat).SetString(strings.Trim(string(data["audit.cost.amount"]), `"`)); ok {
+		currency := strings.Trim(string(data["audit.cost.currency"]), `"`)
+		if tr.costs[currency] == nil {
+			tr.costs[currency] = new(big.Rat)
+		}
+		tr.costs[currency].Add(tr.costs[currency], cost)
+		tr.priced++
+	}
+}
+
+// s3Lake is a lake on an S3 server; catalog is the line of the configuration, of
+// says the same to readers.py.
+func s3Lake(t *testing.T, broker, topic, catalog string, of map[string]any) *lake {
+	t.Helper()
+	s3 := storagetest.StartS3(t, "lake")
+	dir := t.TempDir()
+	if of["type"] == "sqlite" {
+		of["uri"] = filepath.Join(dir, "catalog.db")
+	}
+	l := &lake{t: t, dir: dir, config: filepath.Join(dir, "auditlake.yaml")}
+	l.configure(fmt.Sprintf(`kafka: {brokers: [%q], topics: [%s], session_timeout: 6s}
+catalog: %s
+warehouse: s3://lake/warehouse
+s3: {endpoint: %q, region: %s, path_style: true, access_key_id: %s, secret_access_key: %s}
+sink: {target_lag: 500ms, max_batch_rows: 250}
+sql: {cache_dir: cache}
+metrics: {listen: off}
+`, broker, topic, catalog, s3.Endpoint, s3.Region, s3.AccessKeyID, s3.SecretAccessKey))
+	l.spec = map[string]any{
+		"config": l.config, "warehouse": "s3://lake/warehouse", "catalog": of,
+		"s3": map[string]any{"endpoint": s3.Endpoint, "region": s3.Region, "access_key_id": s3.AccessKeyID, "secret_access_key": s3.SecretAccessKey},
+	}
+	return l
+}
+
+// worker is a sink as a process of its own.
+type worker struct {
+	cmd *exec.Cmd
+	mu  sync.Mutex
+	log bytes.Buffer
+}
+
+// Write implements io.Writer for what the sink logs.
+func (w *worker) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.log.Write(p)
+}
+
+func (w *worker) said() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.log.String()
+}
+
+func (l *lake) startWorker() *worker {
+	l.t.Helper()
+	w := &worker{cmd: exec.Command(auditlake(l.t), "-c", l.config, "run")}
+	w.cmd.Stderr = w
+	require.NoError(l.t, w.cmd.Start())
+	l.t.Cleanup(func() { _ = w.cmd.Process.Kill(); _ = w.cmd.Wait() }) // it may be over
+	return w
+}
+
+// lag is how many records are not in the tables yet.
+func (l *lake) lag() int {
+	l.t.Helper()
+	var status struct{ Lag int }
+	require.NoError(l.t, json.Unmarshal([]byte(l.must("status", "--json")), &status))
+	return status.Lag
+}
+
+const patience = 2 * time.Minute
+
+// ingest sends the events twice, as a producer does that starts over. Two sinks
+// share the topic; one dies amid its work, another takes its place.
+func (l *lake) ingest(file string) {
+	l.t.Helper()
+	t := l.t
+	victim, survivor := l.startWorker(), l.startWorker()
+	shared := func() bool {
+		return strings.Contains(victim.said(), "msg=assigned") && strings.Contains(survivor.said(), "msg=assigned")
+	}
+	require.Eventually(t, shared, patience, 50*time.Millisecond, "no shared topic")
+	l.must("produce", file)
+	l.must("produce", file)
+	require.Eventually(t, func() bool { return strings.Contains(victim.said(), `msg="snapshot commit"`) }, patience, 5*time.Millisecond)
+	require.NoError(t, victim.cmd.Process.Kill())
+	require.Error(t, victim.cmd.Wait())
+	require.Positive(t, l.lag(), "the sink was to die before it had done all")
+	heir := l.startWorker()
+	require.Eventually(t, func() bool { return strings.Contains(heir.said(), "msg=assigned") }, patience, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return l.lag() == 0 }, patience, 200*time.Millisecond)
+	for _, w := range []*worker{survivor, heir} {
+		require.NoError(t, w.cmd.Process.Signal(syscall.SIGTERM))
+		require.NoError(t, w.cmd.Wait(), "%s", w.said())
+	}
+	require.Contains(t, survivor.said()+heir.said(), `msg="snapshot commit"`)
+}
+
+// requireAnswers asks what is known of the events, of tables that hold each twice.
+func (l *lake) requireAnswers(want truth) {
+	l.t.Helper()
+	t := l.t
+	require.Equal(t, 2*want.events, l.number(`SELECT count(*) AS n FROM agent_log`), "a row a record")
+	require.Equal(t, want.events, l.number(`SELECT count(*) AS n FROM agent_events`), "an event once")
+	require.Equal(t, len(want.sessions), l.number(`SELECT count(DISTINCT session_id) AS n FROM agent_events`))
+	require.Equal(t, want.classes, l.counts(`SELECT event_class AS k, count(*) AS n FROM agent_events GROUP BY ALL`))
+	require.Equal(t, want.evaluationsWon, l.counts(`SELECT agent_version AS k, count(*) AS n FROM agent_events WHERE evaluation_score = 1 GROUP BY ALL`))
+	require.Equal(t, 0, l.number(`SELECT count(*) AS n FROM dead_letters`))
+
+	var log []struct{ Records, Missing, Events, Retries, Duplicates, Conflicts int }
+	l.query(&log, "completeness")
+	require.Len(t, log, 3)
+	events, retries := 0, 0
+	for _, p := range log {
+		require.Zero(t, p.Missing+p.Duplicates+p.Conflicts)
+		events, retries = events+p.Events, retries+p.Retries
+	}
+	require.Equal(t, 2*want.events, events)
+	require.Equal(t, want.events, retries)
+
+	var costs []struct {
+		Currency *string
+		Cost     json.Number
+		Priced   int
+	}
+	l.query(&costs, "cost_rollup", "--dimensions", "")
+	priced := 0
+	for _, c := range costs {
+		if c.Currency == nil {
+			continue
+		}
+		got, ok := new(big.Rat).SetString(c.Cost.String())
+		require.True(t, ok, "%v", c)
+		require.Zero(t, got.Cmp(want.costs[*c.Currency]), "%s in %s, %s is true", c.Cost, *c.Currency, want.costs[*c.Currency])
+		priced += c.Priced
+	}
+	require.Equal(t, want.priced, priced)
+	var actions []map[string]any
+	l.query(&actions, "action_ledger")
+	require.Len(t, actions, want.classes["action"])
+}
+
+// counts is a SELECT of k and n as a map.
+func (l *lake) counts(sql string) map[string]int {
+	l.t.Helper()
+	out := map[string]int{}
+	for _, row := range l.rows(sql) {
+		out[row["k"].(string)] = int(row["n"].(float64))
+	}
+	return out
+}
+
+// query runs a canned query.
+func (l *lake) query(rows any, args ...string) {
+	l.t.Helper()
+	require.NoError(l.t, json.Unmarshal([]byte(l.must(append([]string{"query", "--json"}, args...)...)), rows))
+}
+
+// wholePathWhere are conditions whose answers need the right files of many.
+var wholePathWhere = []condition{
+	{{"event_class", "=", "evaluation"}, {"evaluation_score", "=", 1.0}},
+	{{"event_time", ">=", "2024-05-16T00:00:00Z"}, {"event_time", "<", "2024-05-17T00:00:00Z"}},
+	{{"cost_amount", "is not null", nil}},
+	{{"tool_name", "=", "book_reservation"}},
+}
+
+// The whole path on real parts: Kafka, S3 and each catalog; two sinks of which one
+// is killed; verify, the answers, and the other readers.
+func TestWholePath(t *testing.T) {
+	for _, c := range catalogs {
+		t.Run(c.name, func(t *testing.T) {
+			broker, topic := newTopic(t)
+			yaml, of := c.start(t)
+			l := s3Lake(t, broker, topic, yaml, of)
+			want := events(t, l)
+			l.must("init")
+			l.ingest(want.file)
+			l.requireVerified()
+			l.requireAnswers(want)
+			require.Equal(t, 2*want.events, l.requireAgreed("agent_events", wholePathWhere...).Rows)
+			require.Equal(t, 0, l.requireAgreed("dead_letters").Rows)
+		})
+	}
+}
+
+// catalogs are the kinds of catalog: start runs a server, where one is needed, and
+// gives its line of the configuration, and the same for readers.py.
+var catalogs = []struct {
+	name  string
+	start func(t *testing.T) (yaml string, of map[string]any)
+}{
+	{"sqlite", func(*testing.T) (string, map[string]any) {
+		return "{type: sqlite, uri: catalog.db}", map[string]any{"type": "sqlite", "name": "auditlake", "namespace": "audit"}
+	}},
+}
