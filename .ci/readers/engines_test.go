@@ -7,6 +7,7 @@ package readers
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -17,8 +18,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/auditlake/auditlake/internal/part"
 )
@@ -86,21 +89,33 @@ func started(t testing.TB, name string) *engine {
 	return e
 }
 
+// startAll starts every engine: while a test makes its tables they load.
+func startAll(t testing.TB) {
+	t.Helper()
+	for _, name := range engines {
+		started(t, name)
+	}
+}
+
 // ask sends a request and reads the reply into reply.
 func (e *engine) ask(t testing.TB, request map[string]any, reply any) {
 	t.Helper()
+	require.NoError(t, e.call(request, reply))
+}
+
+func (e *engine) call(request map[string]any, reply any) error {
 	line, err := e.exchange(request)
+	if err == nil {
+		var failure struct{ Error string }
+		if err = json.Unmarshal(line, &failure); err == nil && failure.Error != "" {
+			err = errors.New(failure.Error)
+		}
+	}
 	if err != nil {
-		text, _ := os.ReadFile(e.log)
-		t.Fatalf("%s: %v\n%s", e.name, err, text)
+		text, _ := os.ReadFile(e.log) // for people
+		return fmt.Errorf("%s: %v: %w\n%s", e.name, request["do"], err, text[max(0, len(text)-4000):])
 	}
-	var failure struct{ Error string }
-	require.NoError(t, json.Unmarshal(line, &failure))
-	if failure.Error != "" {
-		text, _ := os.ReadFile(e.log)
-		t.Fatalf("%s: %v: %s\n%s", e.name, request["do"], failure.Error, text[max(0, len(text)-4000):])
-	}
-	require.NoError(t, json.Unmarshal(line, reply), "%s", line)
+	return json.Unmarshal(line, reply)
 }
 
 func (e *engine) exchange(request map[string]any) ([]byte, error) {
@@ -154,15 +169,17 @@ type reading struct {
 }
 
 // read has an engine read a table, at a snapshot unless that is 0.
-func (l *lake) read(name, table string, snapshot int64, where ...condition) reading {
+func (l *lake) read(name, table string, snapshot int64, where ...condition) (reading, error) {
 	l.t.Helper()
 	got := reading{Engine: name}
 	request := map[string]any{"do": "read", "lake": l.spec, "table": table, "where": where, "absent": l.absent}
 	if snapshot != 0 {
 		request["snapshot"] = snapshot
 	}
-	started(l.t, name).ask(l.t, request, &got)
-	return got
+	began := time.Now()
+	err := started(l.t, name).call(request, &got)
+	l.t.Logf("%s read %d rows of %s in %s", name, got.Rows, table, time.Since(began).Round(time.Millisecond))
+	return got, err
 }
 
 // differences says in what two readings of one table differ: nothing, if both
@@ -232,9 +249,15 @@ func both[V any](a, b map[string]V) map[string]V {
 func (l *lake) requireAgreed(table string, where ...condition) reading {
 	l.t.Helper()
 	readings := make([]reading, len(engines))
+	startAll(l.t)
+	var group errgroup.Group
 	for i, name := range engines {
-		readings[i] = l.read(name, table, 0, where...)
+		group.Go(func() (err error) {
+			readings[i], err = l.read(name, table, 0, where...)
+			return err
+		})
 	}
+	require.NoError(l.t, group.Wait())
 	var wrong []string
 	for _, r := range readings {
 		wrong = append(wrong, r.contradictions(where)...)

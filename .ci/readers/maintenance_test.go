@@ -9,6 +9,7 @@ import (
 // Spark rewrites the data files and manifests and expires snapshots; the table
 // holds what it held, and ingest goes on.
 func TestMaintenanceBySpark(t *testing.T) {
+	startAll(t)
 	address, topic := newTopic(t)
 	l := localLake(t, address, topic, "")
 	l.must("init")
@@ -23,11 +24,9 @@ func TestMaintenanceBySpark(t *testing.T) {
 		"CALL {catalog}.system.rewrite_data_files(table => '{name}', options => map('rewrite-all', 'true'))",
 		"CALL {catalog}.system.rewrite_manifests('{name}')",
 		"CALL {catalog}.system.expire_snapshots(table => '{name}', older_than => TIMESTAMP '2999-01-01 00:00:00', retain_last => 1)")
-	require.NotEmpty(t, results)
-	t.Log(results)
+	require.Positive(t, results[0][0]["rewritten_data_files_count"])
 	require.Len(t, l.snapshots("agent_events"), 1)
 	require.Empty(t, differences(before, l.requireAgreed("agent_events", oddWhere...), oddWhere))
-	t.Log(l.run("verify", "--deep"))
 	l.requireVerified()
 
 	send(t, address, topic, oddRecords(50, 20)...)

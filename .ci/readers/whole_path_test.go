@@ -96,7 +96,7 @@ func s3Lake(t *testing.T, broker, topic, catalog string, of map[string]any) *lak
 catalog: %s
 warehouse: s3://lake/warehouse
 s3: {endpoint: %q, region: %s, path_style: true, access_key_id: %s, secret_access_key: %s}
-sink: {target_lag: 500ms, max_batch_rows: 250}
+sink: {target_lag: 500ms, max_batch_rows: 1000}
 sql: {cache_dir: cache}
 metrics: {listen: off}
 `, broker, topic, catalog, s3.Endpoint, s3.Region, s3.AccessKeyID, s3.SecretAccessKey))
@@ -243,6 +243,7 @@ var wholePathWhere = []condition{
 // The whole path on real parts: Kafka, S3 and each catalog; two sinks of which one
 // is killed; verify, the answers, and the other readers.
 func TestWholePath(t *testing.T) {
+	startAll(t)
 	for _, c := range catalogs {
 		t.Run(c.name, func(t *testing.T) {
 			broker, topic := newTopic(t)
