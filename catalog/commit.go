@@ -216,7 +216,7 @@ func try(ctx context.Context, name string, to Target, b Batch) (Landed, Outcome,
 		return Landed{SnapshotID: id, Late: true}, OutcomeLanded, nil
 	}
 	for _, r := range b.Ranges {
-		if o, ok := have[r.TopicPartition]; ok && o.Next != r.Start {
+		if o, ok := have[r.TopicPartition]; ok && !r.follows(o) {
 			return Landed{}, OutcomeRefused, &FencedError{
 				Table: name, Partition: r.TopicPartition, Start: r.Start, End: r.End, Committed: o.Next}
 		}

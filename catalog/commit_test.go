@@ -271,3 +271,27 @@ func TestCommitBatchFencedAfterUnknownKeepsFiles(t *testing.T) {
 	require.ErrorAs(t, err, &fenced)
 	require.False(t, fenced.Deletable)
 }
+
+// Offsets that fit are not enough: a mark that is not the one that was seen says
+// that somebody was there.
+func TestCommitBatchFencesByMark(t *testing.T) {
+	c := initTest(t, testConfig(t))
+	ctx := context.Background()
+	commit := func(mark, seen string, start, end int64) error {
+		_, err := c.CommitBatch(ctx, AgentEvents, Batch{ID: uuid.NewString(), Ranges: []Range{{
+			TopicPartition: testTP, Start: start, End: end, Mark: mark, Seen: seen, Holes: []Hole{{start, end}}}}})
+		return err
+	}
+	require.NoError(t, commit("a", "", 0, 5))
+	_, err := c.CommitBatch(ctx, AgentEvents, Batch{ID: uuid.NewString(), Ranges: []Range{{TopicPartition: testTP, Start: 5, End: 5, Mark: "b", Seen: "a"}}})
+	require.NoError(t, err, "a claim")
+	var fenced *FencedError
+	require.ErrorAs(t, commit("c", "a", 5, 7), &fenced)
+	require.NoError(t, commit("c", "b", 5, 7))
+	tbl, err := c.Load(ctx, AgentEvents)
+	require.NoError(t, err)
+	offsets, err := tbl.Offsets()
+	require.NoError(t, err)
+	require.Equal(t, Offset{First: 0, Next: 7, Mark: "c"}, offsets[testTP])
+	verifyClean(t, c)
+}

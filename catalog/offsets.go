@@ -51,6 +51,8 @@ func (tp TopicPartition) Compare(o TopicPartition) int {
 type Offset struct {
 	First int64 `json:"first"`
 	Next  int64 `json:"next"`
+	// Mark is the mark of the range that set it last, see [Range].
+	Mark string `json:"mark,omitempty"`
 }
 
 // Offsets maps topic partitions to how far a table has come in them.
@@ -64,6 +66,16 @@ func (o Offsets) Keys() []TopicPartition {
 	}
 	slices.SortFunc(keys, TopicPartition.Compare)
 	return keys
+}
+
+// After is how far the table is in a range's topic partition once the range is in it.
+func (o Offsets) After(r Range) Offset {
+	at, ok := o[r.TopicPartition]
+	if !ok {
+		at.First = r.Start
+	}
+	at.Next, at.Mark = r.End, r.Mark
+	return at
 }
 
 // Offsets reads the offsets that the table's snapshot commits have set.
@@ -110,12 +122,7 @@ func parseOffsetKey(key string) (TopicPartition, error) {
 func offsetProperties(have Offsets, ranges []Range) iceberg.Properties {
 	props := iceberg.Properties{}
 	for _, r := range ranges {
-		o, ok := have[r.TopicPartition]
-		if !ok {
-			o.First = r.Start
-		}
-		o.Next = r.End
-		text, _ := json.Marshal(o) // two integers: cannot fail
+		text, _ := json.Marshal(have.After(r)) // integers and a string: cannot fail
 		props[offsetKey(r.TopicPartition)] = string(text)
 	}
 	return props
@@ -134,7 +141,14 @@ type Range struct {
 	// Ascending, not adjacent. HolesOmitted counts offsets that did not fit.
 	Holes        []Hole
 	HolesOmitted int64
+	// Mark is left at the table's offset, and Seen is the mark that must be there:
+	// offsets alone do not tell a table from one that has moved on without them, by
+	// a claim or by rows below its offset. Not part of a snapshot summary.
+	Mark, Seen string
 }
+
+// follows tells whether a table at this offset is where r goes on.
+func (r Range) follows(at Offset) bool { return at.Next == r.Start && at.Mark == r.Seen }
 
 // Hole is the offsets [Start, End).
 type Hole struct{ Start, End int64 }

@@ -81,19 +81,19 @@ func TestVerifyFinds(t *testing.T) {
 		}, []string{"count", "beyond_committed"}},
 		{"snapshots end before the offset", func(t *testing.T, c *Catalog) {
 			commit(t, c, AgentEvents, Range{Start: 0, End: 4, Rows: 4, Events: 4}, 0, 1, 2, 3)
-			setOffset(t, c, Offset{0, 3})
+			setOffset(t, c, Offset{First: 0, Next: 3})
 		}, []string{"range", "beyond_committed"}},
 		{"snapshots leave offsets out", func(t *testing.T, c *Catalog) {
 			commit(t, c, AgentEvents, Range{Start: 0, End: 3, Rows: 3, Events: 3}, 0, 1, 2)
-			setOffset(t, c, Offset{0, 5})
+			setOffset(t, c, Offset{First: 0, Next: 5})
 			commit(t, c, AgentEvents, Range{Start: 5, End: 7, Rows: 2, Events: 2}, 5, 6)
 		}, []string{"range", "gap"}},
 		{"no snapshot for the first offsets", func(t *testing.T, c *Catalog) {
 			commit(t, c, AgentEvents, Range{Start: 3, End: 5, Rows: 2, Events: 2}, 3, 4)
-			setOffset(t, c, Offset{1, 5})
+			setOffset(t, c, Offset{First: 1, Next: 5})
 		}, []string{"range", "gap"}},
 		{"offsets without any snapshot", func(t *testing.T, c *Catalog) {
-			setOffset(t, c, Offset{0, 2})
+			setOffset(t, c, Offset{First: 0, Next: 2})
 		}, []string{"range", "gap"}},
 		{"two clusters", func(t *testing.T, c *Catalog) {
 			commit(t, c, AgentEvents, Range{Start: 0, End: 2, Rows: 2, Events: 2}, 0, 1)

@@ -157,7 +157,8 @@ func (s *Sink) assigned(ctx context.Context, offsets map[string]map[int32]kgo.Of
 		return nil, err
 	}
 	out := map[string]map[int32]kgo.Offset{}
-	for tp, p := range positions {
+	for _, tp := range tps {
+		p := positions[tp]
 		s.owned[tp] = p
 		if out[tp.topic] == nil {
 			out[tp.topic] = map[int32]kgo.Offset{}
@@ -234,6 +235,8 @@ func (s *Sink) resolve(ctx context.Context, tps []topicPartition) (map[topicPart
 	if len(tps) == 0 {
 		return out, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CommitTimeout)
+	defer cancel()
 	dead, deadOffsets, err := s.loadOffsets(ctx, catalog.DeadLetters)
 	if err != nil {
 		return nil, err
@@ -263,6 +266,7 @@ func (s *Sink) resolve(ctx context.Context, tps []topicPartition) (map[topicPart
 		if err != nil {
 			return nil, err
 		}
+		p.seen, p.deadSeen = offsets[p.id].Mark, deadOffsets[p.id].Mark
 		if p.deadNext > p.start {
 			if p.already, err = dead.OffsetsIn(ctx, p.id, p.start, p.deadNext); err != nil {
 				return nil, err

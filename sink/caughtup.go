@@ -81,6 +81,8 @@ func (s *Sink) othersReached(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	s.askedOthers = time.Now()
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CommitTimeout)
+	defer cancel()
 	_, offsets, err := s.loadOffsets(ctx, catalog.AgentEvents)
 	if err != nil {
 		return false, err

@@ -35,12 +35,13 @@ func TestSinkFaultsInPairs(t *testing.T) {
 			return errors.Join(err, errTest)
 		},
 	}
-	for _, table := range []string{catalog.AgentEvents, catalog.DeadLetters} {
+	for _, plan := range []faultPlan{{table: catalog.AgentEvents}, {table: catalog.AgentEvents, afterClaim: true}, {table: catalog.DeadLetters}} {
 		for name, fault := range faults {
-			t.Run(table+" "+name, func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s %s, after the claim %v", plan.table, name, plan.afterClaim), func(t *testing.T) {
 				l := newLab(t)
 				l.produce(200, 5)
-				l.faults.Store(&faultPlan{table, fault})
+				plan.fault = fault
+				l.faults.Store(&plan)
 				stats := l.catchUp(l.config())
 				require.Nil(t, l.faults.Load(), "the fault did not happen")
 				require.EqualValues(t, 160, stats.CommittedRows)
@@ -60,7 +61,7 @@ func TestSinkRestartsAfterUnknownOutcome(t *testing.T) {
 				l.produce(200, 5)
 				cfg := l.config()
 				cfg.CommitTimeout = faultTimeout
-				l.faults.Store(&faultPlan{table, func(land func() error) error {
+				l.faults.Store(&faultPlan{table, table == catalog.AgentEvents, func(land func() error) error {
 					if lands {
 						require.NoError(t, land())
 					}
@@ -88,7 +89,7 @@ func TestSinkKeepsDeadLettersAcrossALimitChange(t *testing.T) {
 	strict.Limits.MaxEventBytes = 60 // every event is too large
 	strict.Limits.MaxEventAge, strict.Limits.MaxClockSkew = 100*24*time.Hour, time.Hour
 	strict.CommitTimeout = faultTimeout
-	l.faults.Store(&faultPlan{catalog.AgentEvents, func(func() error) error { time.Sleep(faultTimeout); return errTest }})
+	l.faults.Store(&faultPlan{catalog.AgentEvents, true, func(func() error) error { time.Sleep(faultTimeout); return errTest }})
 	s, err := New(strict, l.cat)
 	require.NoError(t, err)
 	require.Error(t, s.Run(context.Background()))
@@ -105,7 +106,7 @@ func TestSinkStartsWhereItsFirstBatchDid(t *testing.T) {
 	l.produce(60, 3)
 	cfg := l.config()
 	cfg.CommitTimeout = faultTimeout
-	l.faults.Store(&faultPlan{catalog.AgentEvents, func(func() error) error { time.Sleep(faultTimeout); return errTest }})
+	l.faults.Store(&faultPlan{catalog.AgentEvents, true, func(func() error) error { time.Sleep(faultTimeout); return errTest }})
 	s, err := New(cfg, l.cat)
 	require.NoError(t, err)
 	require.Error(t, s.Run(context.Background()))
@@ -199,7 +200,7 @@ func TestSinkStopKeepsWhatLanded(t *testing.T) {
 			cfg.UntilCaughtUp, cfg.ShutdownTimeout = false, tc.bound
 			ctx, stop := context.WithCancel(context.Background())
 			defer stop()
-			l.faults.Store(&faultPlan{catalog.AgentEvents, func(land func() error) error {
+			l.faults.Store(&faultPlan{catalog.AgentEvents, tc.badEach > 0, func(land func() error) error {
 				var err error
 				if tc.lands {
 					err = land()

@@ -16,6 +16,8 @@ import (
 )
 
 func (s *Sink) newBatch(ctx context.Context) (*batch, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CommitTimeout)
+	defer cancel()
 	events, err := s.lake.Load(ctx, catalog.AgentEvents)
 	if err != nil {
 		return nil, err
@@ -78,13 +80,11 @@ func (s *Sink) landBatch(ctx context.Context, b *batch, why string, began time.T
 		return nil, err
 	}
 	s.step(StepAfterUpload)
-	if b.dead.rows > 0 {
-		if _, err := s.land(ctx, catalog.DeadLetters, b, deadFiles, s.deadRanges()); err != nil {
-			return nil, err
-		}
+	if err := s.landDead(ctx, b, deadFiles); err != nil {
+		return nil, err
 	}
 	s.step(StepBetweenTables)
-	landed, err := s.land(ctx, catalog.AgentEvents, b, files, s.eventRanges())
+	landed, err := s.land(ctx, catalog.AgentEvents, b, files, s.eventRanges(b))
 	if err != nil {
 		return nil, err
 	}
@@ -98,25 +98,54 @@ func (s *Sink) landBatch(ctx context.Context, b *batch, why string, began time.T
 	return all, nil
 }
 
-// land makes one table's snapshot commit.
+// landDead makes dead_letters' snapshot commit, where there is something to say.
+//
+// A former owner of a topic partition may still have snapshot commits under way, and
+// it may tell events from dead letters in another way: with other limits, or as
+// another version. So the first batch of an owner shuts it out of both tables before
+// a row of either can land beside it: of agent_events by a claim, of dead_letters by
+// a snapshot commit even where there is no dead letter.
+func (s *Sink) landDead(ctx context.Context, b *batch, files []catalog.DataFile) error {
+	if claims := s.claims(b); len(claims) > 0 && b.dead.rows > 0 {
+		if _, err := s.commit(ctx, catalog.AgentEvents, catalog.Batch{ID: b.claim(), Ranges: claims}); err != nil {
+			return err
+		}
+		for _, p := range s.owned {
+			if !p.claimed && p.next != p.start {
+				p.seen = b.claim()
+			}
+		}
+	}
+	ranges := s.deadRanges(b)
+	if len(ranges) == 0 {
+		return nil
+	}
+	_, err := s.land(ctx, catalog.DeadLetters, b, files, ranges)
+	return err
+}
+
+// land makes one table's snapshot commit of the batch.
 func (s *Sink) land(ctx context.Context, table string, b *batch, files []catalog.DataFile, ranges []catalog.Range) (catalog.Landed, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.CommitTimeout)
-	defer cancel()
 	before := b.sent[table] // by an earlier flush of this batch, which may have landed
 	b.sent[table] = true
-	landed, err := s.lake.CommitBatch(ctx, table, catalog.Batch{
-		ID: b.id, Files: files, Ranges: ranges, Version: s.cfg.Version,
-		OnRetry: func(attempt int, err error) {
-			s.stats.CommitRetries++
-			s.stats.FlushErr = err.Error()
-			s.report()
-			s.log.Warn("snapshot commit did not succeed, trying again", "table", table, "attempt", attempt, "err", err)
-		},
-	})
+	landed, err := s.commit(ctx, table, catalog.Batch{ID: b.id, Files: files, Ranges: ranges})
 	if neverLands(err) && !before {
 		b.sent[table] = false
 	}
 	return landed, err
+}
+
+func (s *Sink) commit(ctx context.Context, table string, b catalog.Batch) (catalog.Landed, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CommitTimeout)
+	defer cancel()
+	b.Version = s.cfg.Version
+	b.OnRetry = func(attempt int, err error) {
+		s.stats.CommitRetries++
+		s.stats.FlushErr = err.Error()
+		s.report()
+		s.log.Warn("snapshot commit did not succeed, trying again", "table", table, "attempt", attempt, "err", err)
+	}
+	return s.lake.CommitBatch(ctx, table, b)
 }
 
 // neverLands tells the outcomes of a snapshot commit after which its data files
@@ -140,16 +169,28 @@ func neverLands(err error) bool {
 
 // eventRanges are the ranges that agent_events is to account for: every owned
 // topic partition that moved, if only over dead letters or holes.
-func (s *Sink) eventRanges() []catalog.Range {
+func (s *Sink) eventRanges(b *batch) []catalog.Range {
 	var out []catalog.Range
 	for _, p := range s.owned {
 		if p.next == p.start {
 			continue
 		}
 		out = append(out, catalog.Range{
-			TopicPartition: p.id, Start: p.start, End: p.next, Rows: p.tally.rows,
+			TopicPartition: p.id, Start: p.start, End: p.next, Mark: b.id, Seen: p.seen, Rows: p.tally.rows,
 			Events: p.tally.events, DeadLetters: p.tally.dead, Holes: p.tally.holes, HolesOmitted: p.tally.holesOmitted,
 		})
+	}
+	return out
+}
+
+// claims are the topic partitions of the batch that agent_events does not know this
+// sink as the owner of.
+func (s *Sink) claims(b *batch) []catalog.Range {
+	var out []catalog.Range
+	for _, p := range s.owned {
+		if p.next != p.start && !p.claimed {
+			out = append(out, catalog.Range{TopicPartition: p.id, Start: p.start, End: p.start, Mark: b.claim(), Seen: p.seen})
+		}
 	}
 	return out
 }
@@ -157,17 +198,20 @@ func (s *Sink) eventRanges() []catalog.Range {
 // deadRanges are the ranges of dead_letters' snapshot commit. Its offsets say
 // how far its rows are complete; they may be ahead of agent_events' after a
 // crash, never of what this batch has read or an earlier one had.
-func (s *Sink) deadRanges() []catalog.Range {
+func (s *Sink) deadRanges(b *batch) []catalog.Range {
 	var out []catalog.Range
 	for _, p := range s.owned {
-		if p.tally.deadRows == 0 {
+		if p.tally.deadRows == 0 && (p.claimed || p.next == p.start) {
 			continue
 		}
 		start := p.deadNext
 		if start < 0 {
 			start = p.start
 		}
-		out = append(out, catalog.Range{TopicPartition: p.id, Start: start, End: max(start, p.next), Rows: p.tally.deadRows, DeadLetters: p.tally.deadRows})
+		out = append(out, catalog.Range{
+			TopicPartition: p.id, Start: start, End: max(start, p.next), Mark: b.id, Seen: p.deadSeen,
+			Rows: p.tally.deadRows, DeadLetters: p.tally.deadRows,
+		})
 	}
 	return out
 }
@@ -175,9 +219,13 @@ func (s *Sink) deadRanges() []catalog.Range {
 // landed moves the owned topic partitions on to where the tables now are.
 func (s *Sink) landed(b *batch, files []catalog.DataFile) {
 	for _, p := range s.owned {
-		if p.tally.deadRows > 0 {
-			p.deadNext = max(p.deadNext, p.next)
+		if p.next == p.start {
+			continue // nothing of it was in the batch
 		}
+		if p.tally.deadRows > 0 || !p.claimed {
+			p.deadNext, p.deadSeen = max(p.deadNext, p.next), b.id
+		}
+		p.seen, p.claimed = b.id, true
 		if p.next >= p.deadNext {
 			p.already = nil
 		}

@@ -33,10 +33,12 @@ type lab struct {
 	catalog catalog.Config
 }
 
-// faultPlan says what happens to the next snapshot commit of a table.
+// faultPlan says what happens to the next snapshot commit of a table, or to the one
+// after: a first batch with dead letters begins with a claim.
 type faultPlan struct {
-	table string
-	fault func(land func() error) error
+	table      string
+	afterClaim bool
+	fault      func(land func() error) error
 }
 
 func newLab(t *testing.T) *lab {
@@ -52,7 +54,12 @@ func newLab(t *testing.T) *lab {
 	dir := t.TempDir()
 	l.catalog = catalog.Config{Type: "sqlite", URI: filepath.Join(dir, "catalog.db"), Warehouse: "file://" + filepath.Join(dir, "warehouse"), Create: true}
 	l.catalog.Intercept = func(table string, land func() error) error {
-		if f := l.faults.Load(); f != nil && f.table == table && l.faults.CompareAndSwap(f, nil) {
+		if f := l.faults.Load(); f != nil && f.table == table {
+			if f.afterClaim {
+				l.faults.Store(&faultPlan{table: table, fault: f.fault})
+				return land()
+			}
+			l.faults.Store(nil)
 			return f.fault(land)
 		}
 		return land()

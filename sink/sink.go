@@ -60,6 +60,10 @@ type progress struct {
 	start    int64 // agent_events' committed offset, where the batch starts
 	next     int64 // offset to take next
 	deadNext int64 // dead_letters' committed offset; -1 if it has none
+	// seen and deadSeen are the marks of the tables' offsets. claimed says that they
+	// are this sink's: no former owner can land any more.
+	seen, deadSeen string
+	claimed        bool
 	// already are offsets in [start, deadNext) that are rows of dead_letters: a
 	// sink died between the two tables' commits.
 	already map[int64]struct{}

@@ -167,6 +167,9 @@ func (b *batch) headersOf(rec *kgo.Record) []envelope.Header {
 	return b.headers
 }
 
+// claim is the commit id of the batch's claims.
+func (b *batch) claim() string { return b.id + "-claim" }
+
 func (b *batch) rows() int64     { return b.router.rows + b.dead.rows }
 func (b *batch) buffered() int64 { return b.router.buffered() + b.dead.buffered() }
 
