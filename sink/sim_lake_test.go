@@ -142,6 +142,8 @@ func (t simLoaded) Name() string { return t.table.name }
 
 func (t simLoaded) Current() (catalog.Snapshot, bool, error) { return catalog.Snapshot{}, false, nil }
 
+func (t simLoaded) MissingColumns() []string { return nil }
+
 func (t simLoaded) Offsets() (catalog.Offsets, error) { return t.at.offsets, nil }
 
 func (t simLoaded) CommitSnapshot(id string) (int64, bool) {
