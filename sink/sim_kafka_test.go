@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -46,14 +47,12 @@ var (
 		}
 		return out
 	}()
-	simLarge  = append(slices.Clone(simValues[0][:len(simValues[0])-1]), []byte(`,"x":"`+string(make4(200))+`"}`)...)
+	simLarge  = append(slices.Clone(simValues[0][:len(simValues[0])-1]), []byte(`,"x":"`+strings.Repeat("a", simStrict)+`"}`)...)
 	simMarker = kgo.NewRecordAttrs(kgo.RecordAttrsOpts{Control: true, Transactional: true})
 )
 
 // simStrict is a bound on an event that the large ones are above.
 const simStrict = 200
-
-func make4(n int) []byte { return slices.Repeat([]byte("a"), n) }
 
 // record is what a consumer gets of an offset.
 func (w *world) record(p int32, offset int64, e entry) *kgo.Record {
@@ -225,7 +224,7 @@ func (c simConsumer) PollFetches(ctx context.Context) kgo.Fetches {
 	if out := m.fetch(); out != nil {
 		if m.chance(m.faults.pause) {
 			m.pause()
-			_ = m.sleep(nil, 0)
+			_ = m.sleep(context.Background(), 0)
 		}
 		return out
 	}

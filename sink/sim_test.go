@@ -244,7 +244,7 @@ func (w *world) start() {
 		if k.sink.batch != nil {
 			k.batch = k.sink.batch
 		}
-		_ = k.sleep(nil, k.between(0, time.Millisecond)) // a moment to die in
+		_ = k.sleep(context.Background(), k.between(0, time.Millisecond)) // a moment to die in
 	}
 	var err error
 	if k.sink, err = New(cfg, nil); err != nil {

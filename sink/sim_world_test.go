@@ -173,8 +173,7 @@ type worker struct {
 
 	dead  bool // killed: nothing it does from here on reaches the world
 	ended bool // its goroutine is gone
-	err   error
-	files int // data files that are open
+	files int  // data files that are open
 	batch *batch
 }
 
