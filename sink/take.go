@@ -28,14 +28,21 @@ func (s *Sink) fetchErrors(fetches kgo.Fetches) error {
 		case errors.Is(fe.Err, kerr.OffsetOutOfRange), errors.As(fe.Err, &dataLoss):
 			return &Error{Text: fmt.Sprintf(
 				"the log of %s/%d no longer holds the offset to read next: its records were deleted or truncated before they were in the table", fe.Topic, fe.Partition), Err: fe.Err}
-		case errors.Is(fe.Err, kerr.TopicAuthorizationFailed), errors.Is(fe.Err, kerr.GroupAuthorizationFailed),
-			errors.Is(fe.Err, kerr.SaslAuthenticationFailed):
-			return &Error{Text: fmt.Sprintf("not allowed to read topic %s as group %s: check the credentials and the cluster's ACLs", fe.Topic, s.cfg.Group), Usage: true, Err: fe.Err}
+		case errors.Is(fe.Err, kerr.GroupAuthorizationFailed):
+			return &Error{Text: fmt.Sprintf("not allowed to join group %s: allow this user READ on it, or correct kafka.group", s.cfg.Group), Usage: true, Err: fe.Err}
+		case errors.Is(fe.Err, kerr.TopicAuthorizationFailed):
+			return notAllowed(fe.Topic, fe.Err)
+		case errors.Is(fe.Err, kerr.SaslAuthenticationFailed):
+			return &Error{Text: "Kafka refuses the login: check kafka.sasl", Usage: true, Err: fe.Err}
 		default:
 			s.log.Warn("fetch", "topic", fe.Topic, "partition", fe.Partition, "err", fe.Err)
 		}
 	}
 	return nil
+}
+
+func notAllowed(topic string, err error) error {
+	return &Error{Text: fmt.Sprintf("not allowed to read topic %s: allow this user READ and DESCRIBE on it, or correct kafka.topics", topic), Usage: true, Err: err}
 }
 
 // takeFetches moves polled records into the pending batch. Between records it

@@ -29,35 +29,6 @@ type Config struct {
 	where map[string]position // of each key that the file has, by its dotted name
 }
 
-// Kafka says where events come from.
-type Kafka struct {
-	Brokers        []string `yaml:"brokers"`
-	Topics         []string `yaml:"topics"`
-	Group          string   `yaml:"group"`
-	Start          string   `yaml:"start"`
-	Isolation      string   `yaml:"isolation"`
-	ClientID       string   `yaml:"client_id"`
-	SessionTimeout Duration `yaml:"session_timeout"`
-	DialTimeout    Duration `yaml:"dial_timeout"`
-	TLS            TLS      `yaml:"tls"`
-	SASL           SASL     `yaml:"sasl"`
-}
-
-// TLS encrypts the connection to the brokers.
-type TLS struct {
-	Enabled  bool   `yaml:"enabled"`
-	CAFile   string `yaml:"ca_file"`
-	CertFile string `yaml:"cert_file"`
-	KeyFile  string `yaml:"key_file"`
-}
-
-// SASL logs in to the brokers. An empty mechanism is none.
-type SASL struct {
-	Mechanism string `yaml:"mechanism"`
-	Username  string `yaml:"username"`
-	Password  Secret `yaml:"password"`
-}
-
 // Catalog says which Iceberg catalog knows the tables.
 type Catalog struct {
 	Type      string `yaml:"type"`
@@ -153,7 +124,7 @@ func Default() *Config {
 	return &Config{
 		Kafka: Kafka{
 			Group: "auditlake", Start: "earliest", Isolation: "read_committed", ClientID: "auditlake",
-			SessionTimeout: Duration(45 * time.Second), DialTimeout: Duration(10 * time.Second),
+			SessionTimeout: Duration(45 * time.Second), DialTimeout: Duration(10 * time.Second), MetadataRefresh: Duration(30 * time.Second),
 		},
 		Catalog: Catalog{Type: "sqlite", Name: "auditlake", Namespace: "audit"},
 		S3:      S3{Region: "us-east-1"},
@@ -225,7 +196,7 @@ func Parse(path, base string, text []byte, getenv func(string) (string, bool)) (
 }
 
 func (c *Config) resolvePaths(base string) {
-	for _, p := range []*string{&c.Warehouse, &c.Catalog.URI, &c.SQL.CacheDir, &c.Kafka.TLS.CAFile, &c.Kafka.TLS.CertFile, &c.Kafka.TLS.KeyFile} {
+	for _, p := range append([]*string{&c.Warehouse, &c.Catalog.URI, &c.SQL.CacheDir}, c.Kafka.paths()...) {
 		if *p == "" || filepath.IsAbs(*p) || isURL(*p) {
 			continue
 		}

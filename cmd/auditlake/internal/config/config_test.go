@@ -86,6 +86,17 @@ func TestMistakes(t *testing.T) {
 		{"broker without port", base + "kafka: {brokers: [localhost]}\n", `a.yaml:3:19: kafka.brokers[0]: "localhost" is no host:port: write it as 127.0.0.1:9092`},
 		{"topic twice", base + "kafka: {topics: [a, a]}\n", `a.yaml:3:21: kafka.topics[1]: "a" is empty or stands twice: name each topic once`},
 		{"start", base + "kafka: {start: earlyest}\n", `a.yaml:3:16: kafka.start: "earlyest" is not known: did you mean "earliest"?`},
+		{"pattern that is none", base + "kafka: {topics: [\"^a(\"]}\n", "a.yaml:3:18: kafka.topics[0]: \"^a(\" is no regular expression: error parsing regexp: missing closing ): `^a(`: mend it; what begins with ^ is a pattern, anything else a name"},
+		{"password without a login", base + "kafka: {sasl: {password: x}}\n", `a.yaml:3:15: kafka.sasl: username and password are not for mechanism "": remove them, or name plain or a scram-sha mechanism`},
+		{"login without a password", base + "kafka: {sasl: {mechanism: plain, username: u}}\n", "a.yaml:3:15: kafka.sasl: username or password is missing: give both, the password best as ${NAME}"},
+		{"mechanism", base + "kafka: {sasl: {mechanism: oauth}}\n", `a.yaml:3:27: kafka.sasl.mechanism: "oauth" is not known: it is one of plain, scram-sha-256, scram-sha-512, oauthbearer, aws-msk-iam`},
+		{"tokens from nowhere", base + "kafka: {sasl: {mechanism: oauthbearer}}\n", `a.yaml:3:15: kafka.sasl.oauth: wants one of token_url and token_file: name the endpoint that gives tokens, or the file that holds one`},
+		{"tokens for nobody", base + "kafka: {sasl: {mechanism: oauthbearer, oauth: {token_url: \"http://h/t\", client_id: c}}}\n", "a.yaml:3:47: kafka.sasl.oauth: client_id or client_secret is missing: give both, the secret best as ${NAME}"},
+		{"token endpoint that is none", base + "kafka: {sasl: {mechanism: oauthbearer, oauth: {token_url: here, client_id: c, client_secret: s}}}\n", `a.yaml:3:59: kafka.sasl.oauth.token_url: "here" is no URL: write it as https://host/path`},
+		{"token file and client", base + "kafka: {sasl: {mechanism: oauthbearer, oauth: {token_file: f, client_id: c}}}\n", `a.yaml:3:47: kafka.sasl.oauth: client_id, client_secret, scopes and ca_file are for token_url: remove them, or take token_url`},
+		{"tokens for another mechanism", base + "kafka: {sasl: {mechanism: aws-msk-iam, oauth: {token_file: f}}, tls: {enabled: true}}\n", `a.yaml:3:47: kafka.sasl.oauth: is not for mechanism "aws-msk-iam": remove it, or set kafka.sasl.mechanism: oauthbearer`},
+		{"MSK in the clear", base + "kafka: {sasl: {mechanism: aws-msk-iam}}\n", `a.yaml:3:27: kafka.sasl.mechanism: aws-msk-iam needs TLS: set kafka.tls.enabled and take the brokers' IAM port, 9098 by default`},
+		{"authority without TLS", base + "kafka: {tls: {ca_file: c.pem}}\n", `a.yaml:3:14: kafka.tls: the other keys mean nothing without enabled: write enabled: true, or remove them`},
 		{"no workers", base + "sink: {workers: 0}\n", `a.yaml:3:17: sink.workers: is too small: give at least 1`},
 		{"level", base + "sink: {compression_level: 30}\n", `a.yaml:3:27: sink.compression_level: 30 is too high: zstd has the levels 1 to 22`},
 		{"event against memory", base + "sink: {max_event_bytes: 100MiB}\n", `a.yaml:3:7: sink.memory: a worker's share of 240MiB cannot hold three events of sink.max_event_bytes (100MiB): raise the one or lower the other`},
@@ -215,7 +226,7 @@ func defaultsOf(v reflect.Value, key string, out map[string]string) {
 			out[k] = "user's cache folder"
 		case k == "kafka.brokers" || k == "kafka.topics" || k == "catalog.uri" || k == "warehouse":
 			out[k] = "required"
-		case f.IsZero() && (f.Kind() == reflect.String || isSecret):
+		case f.IsZero() && (f.Kind() == reflect.String || f.Kind() == reflect.Slice || f.Kind() == reflect.Map || isSecret):
 			out[k] = "none"
 		default:
 			out[k] = fmt.Sprintf("`%v`", f.Interface())

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/auditlake/auditlake/cmd/auditlake/internal/ui"
@@ -23,18 +22,6 @@ func (c *Config) validate() error {
 	return nil
 }
 
-// RequireKafka checks what commands that talk to Kafka need besides: an analyst's
-// configuration may do without it.
-func (c *Config) RequireKafka() error {
-	if len(c.Kafka.Brokers) == 0 {
-		return c.Fault("kafka.brokers", "is missing", `name the brokers, such as ["127.0.0.1:9092"]`)
-	}
-	if len(c.Kafka.Topics) == 0 {
-		return c.Fault("kafka.topics", "is missing", "name the topics, such as [agent-events]")
-	}
-	return nil
-}
-
 func (c *Config) checkWords() error {
 	for _, w := range []struct {
 		key, value string
@@ -42,7 +29,7 @@ func (c *Config) checkWords() error {
 	}{
 		{"kafka.start", c.Kafka.Start, []string{"earliest", "latest"}},
 		{"kafka.isolation", c.Kafka.Isolation, []string{"read_committed", "read_uncommitted"}},
-		{"kafka.sasl.mechanism", c.Kafka.SASL.Mechanism, []string{"", "plain", "scram-sha-256", "scram-sha-512"}},
+		{"kafka.sasl.mechanism", c.Kafka.SASL.Mechanism, saslMechanisms},
 		{"catalog.type", c.Catalog.Type, []string{"sqlite", "postgres", "rest", "glue"}},
 		{"log.level", c.Log.Level, []string{"debug", "info", "warn", "error"}},
 		{"log.format", c.Log.Format, []string{"text", "json"}},
@@ -92,34 +79,6 @@ func (c *Config) checkCatalog() error {
 		return c.Fault("s3.endpoint", fmt.Sprintf("%q is no URL", c.S3.Endpoint), "write it as http://host:port or https://host")
 	}
 	return nil
-}
-
-func (c *Config) checkKafka() error {
-	for i, b := range c.Kafka.Brokers {
-		host, port, err := net.SplitHostPort(b)
-		n, portErr := strconv.Atoi(port)
-		if err != nil || host == "" || portErr != nil || n < 1 || n > 65535 {
-			return c.Fault(fmt.Sprintf("kafka.brokers[%d]", i), fmt.Sprintf("%q is no host:port", b), "write it as 127.0.0.1:9092")
-		}
-	}
-	for i, t := range c.Kafka.Topics {
-		if t == "" || slices.Contains(c.Kafka.Topics[:i], t) {
-			return c.Fault(fmt.Sprintf("kafka.topics[%d]", i), fmt.Sprintf("%q is empty or stands twice", t), "name each topic once")
-		}
-	}
-	if c.Kafka.Group == "" {
-		return c.Fault("kafka.group", "must not be empty", "remove the key to take the default")
-	}
-	if s := c.Kafka.SASL; s.Mechanism != "" && (s.Username == "" || !s.Password.IsSet()) {
-		return c.Fault("kafka.sasl", "username or password is missing", "give both, the password best as ${NAME}")
-	}
-	if t := c.Kafka.TLS; (t.CertFile == "") != (t.KeyFile == "") {
-		return c.Fault("kafka.tls", "cert_file and key_file belong together", "give both or neither")
-	}
-	return c.atLeast(
-		bound{"kafka.session_timeout", int64(c.Kafka.SessionTimeout), int64(Duration(100e6)), "100ms"}, // brokers have a bound of their own, 6s by default
-		bound{"kafka.dial_timeout", int64(c.Kafka.DialTimeout), 1e6, "1ms"},
-	)
 }
 
 // leastShare is the least of sink.memory that a worker can do with.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -28,8 +27,7 @@ func Connect(ctx context.Context, brokers []string, opts ...kgo.Opt) (*kgo.Clien
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		return nil, fmt.Errorf("no Kafka broker answers at %s: check kafka.brokers and that the cluster is up, "+
-			"or start one to try with `auditlake dev-broker`: %w", strings.Join(brokers, ", "), err)
+		return nil, explain(brokers, err)
 	}
 	return client, nil
 }
