@@ -1,38 +1,30 @@
 package readers
 
 import (
-	"context"
-	"os"
 	"strings"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kfake"
-	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/auditlake/auditlake/sink/kafkatest"
 )
 
-// newTopic gives a broker, and a topic of three topic partitions for this test.
-func newTopic(t testing.TB) (address, topic string) {
-	t.Helper()
-	topic = strings.ToLower(strings.ReplaceAll(t.Name(), "/", "-")) + "-events"
-	if address = os.Getenv("AUDITLAKE_TEST_KAFKA"); address == "" {
-		cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
-		require.NoError(t, err)
-		t.Cleanup(cluster.Close)
-		address = cluster.ListenAddrs()[0]
+// TestRealParts runs what needs a Kafka on one.
+func TestRealParts(t *testing.T) {
+	startAll(t)
+	kafka := kafkatest.Start(t, kafkatest.Options{})
+	t.Run("ReadersAgree", func(t *testing.T) { testReadersAgree(t, kafka) })
+	t.Run("DifferencesAreSeen", func(t *testing.T) { testDifferencesAreSeen(t, kafka) })
+	t.Run("MaintenanceBySpark", func(t *testing.T) { testMaintenanceBySpark(t, kafka) })
+	t.Run("CloudEventsSDKs", func(t *testing.T) { testCloudEventsSDKs(t, kafka) })
+	for _, c := range catalogs {
+		t.Run("WholePath/"+c.name, func(t *testing.T) { testWholePath(t, kafka, c.start) })
 	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(address))
-	require.NoError(t, err)
-	defer client.Close()
-	_, err = kadm.NewClient(client).CreateTopic(context.Background(), 3, 1, nil, topic)
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		client, err := kgo.NewClient(kgo.SeedBrokers(address))
-		if err == nil {
-			_, _ = kadm.NewClient(client).DeleteTopic(context.Background(), topic) // the broker may be gone
-			client.Close()
-		}
-	})
-	return address, topic
+}
+
+// newTopic makes a topic of three topic partitions for this test. It keeps what
+// its producer says is older than a week.
+func newTopic(t *testing.T, kafka *kafkatest.Broker) string {
+	t.Helper()
+	topic := strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name()))
+	kafka.Topic(topic, 3, "retention.ms", "-1")
+	return topic
 }

@@ -4,21 +4,22 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/auditlake/auditlake/sink/kafkatest"
 )
 
 // Spark rewrites the data files and manifests and expires snapshots; the table
 // holds what it held, and ingest goes on.
-func TestMaintenanceBySpark(t *testing.T) {
-	startAll(t)
-	address, topic := newTopic(t)
-	l := localLake(t, address, topic, "")
+func testMaintenanceBySpark(t *testing.T, kafka *kafkatest.Broker) {
+	topic := newTopic(t, kafka)
+	l := localLake(t, kafka.Addr(), topic, "")
 	l.must("init")
 	for seed := range uint64(4) {
-		send(t, address, topic, oddRecords(50, 10+seed)...)
+		send(t, kafka.Addr(), topic, oddRecords(50, 10+seed)...)
 		l.catchUp()
 	}
 	before := l.requireAgreed("agent_events", oddWhere...)
-	require.Len(t, l.snapshots("agent_events"), 4)
+	require.GreaterOrEqual(t, len(l.snapshots("agent_events")), 4)
 
 	results := l.spark("agent_events",
 		"CALL {catalog}.system.rewrite_data_files(table => '{name}', options => map('rewrite-all', 'true'))",
@@ -29,7 +30,7 @@ func TestMaintenanceBySpark(t *testing.T) {
 	require.Empty(t, differences(before, l.requireAgreed("agent_events", oddWhere...), oddWhere))
 	l.requireVerified()
 
-	send(t, address, topic, oddRecords(50, 20)...)
+	send(t, kafka.Addr(), topic, oddRecords(50, 20)...)
 	l.catchUp()
 	l.requireVerified()
 	require.Equal(t, 250, l.requireAgreed("agent_events", oddWhere...).Rows)

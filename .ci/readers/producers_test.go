@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/auditlake/auditlake/internal/part"
+	"github.com/auditlake/auditlake/sink/kafkatest"
 )
 
 // sdkEvent is an event as send.py and Send.java take it.
@@ -75,11 +76,11 @@ func sdkEvents(batch string) []sdkEvent {
 
 // What the CloudEvents SDKs send lands as it was sent, in every mode, codec and
 // transaction; what was aborted does not land.
-func TestCloudEventsSDKs(t *testing.T) {
+func testCloudEventsSDKs(t *testing.T, kafka *kafkatest.Broker) {
 	jars := part.Dir("cloudevents-java")
 	part.Need(t, "the CloudEvents SDK for Java", exists(filepath.Join(jars, "jars.list")), ".ci/parts/cloudevents-java")
-	address, topic := newTopic(t)
-	l := localLake(t, address, topic, "")
+	topic := newTopic(t, kafka)
+	l := localLake(t, kafka.Addr(), topic, "")
 	l.must("init")
 	committed, aborted := map[string]sdkEvent{}, 0
 	for _, sdk := range []string{"python", "java"} {
@@ -99,9 +100,9 @@ func TestCloudEventsSDKs(t *testing.T) {
 				}
 			}
 		}
-		cmd := exec.Command(python(t), "send.py", address, topic)
+		cmd := exec.Command(python(t), "send.py", kafka.Addr(), topic)
 		if sdk == "java" {
-			cmd = exec.Command("java", "-Xmx256m", "-cp", filepath.Join(jars, "*"), "Send.java", address, topic)
+			cmd = exec.Command("java", "-Xmx256m", "-cp", filepath.Join(jars, "*"), "Send.java", kafka.Addr(), topic)
 		}
 		cmd.Stdin = &input
 		out, err := cmd.CombinedOutput()

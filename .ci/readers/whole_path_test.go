@@ -17,6 +17,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/auditlake/auditlake/sink/kafkatest"
+	"github.com/auditlake/auditlake/storage"
 	"github.com/auditlake/auditlake/storage/storagetest"
 )
 
@@ -82,24 +84,22 @@ func (tr *truth) count(kind, session, version string, data map[string]json.RawMe
 	}
 }
 
-// s3Lake is a lake on an S3 server; catalog is the line of the configuration, of
-// says the same to readers.py.
-func s3Lake(t *testing.T, broker, topic, catalog string, of map[string]any) *lake {
+// s3Lake is a lake on an S3 server.
+func s3Lake(t *testing.T, broker, topic string, start startCatalog) *lake {
 	t.Helper()
 	s3 := storagetest.StartS3(t, "lake")
 	dir := t.TempDir()
-	if of["type"] == "sqlite" {
-		of["uri"] = filepath.Join(dir, "catalog.db")
-	}
+	of := map[string]any{"name": "auditlake", "namespace": "audit"}
+	of["type"], of["uri"] = start(t, dir, s3)
 	l := &lake{t: t, dir: dir, config: filepath.Join(dir, "auditlake.yaml")}
 	l.configure(fmt.Sprintf(`kafka: {brokers: [%q], topics: [%s], session_timeout: 6s}
-catalog: %s
+catalog: {type: %s, uri: %q}
 warehouse: s3://lake/warehouse
 s3: {endpoint: %q, region: %s, path_style: true, access_key_id: %s, secret_access_key: %s}
 sink: {target_lag: 500ms, max_batch_rows: 1000}
 sql: {cache_dir: cache}
 metrics: {listen: off}
-`, broker, topic, catalog, s3.Endpoint, s3.Region, s3.AccessKeyID, s3.SecretAccessKey))
+`, broker, topic, of["type"], of["uri"], s3.Endpoint, s3.Region, s3.AccessKeyID, s3.SecretAccessKey))
 	l.spec = map[string]any{
 		"config": l.config, "warehouse": "s3://lake/warehouse", "catalog": of,
 		"s3": map[string]any{"endpoint": s3.Endpoint, "region": s3.Region, "access_key_id": s3.AccessKeyID, "secret_access_key": s3.SecretAccessKey},
@@ -242,31 +242,25 @@ var wholePathWhere = []condition{
 
 // The whole path on real parts: Kafka, S3 and each catalog; two sinks of which one
 // is killed; verify, the answers, and the other readers.
-func TestWholePath(t *testing.T) {
-	startAll(t)
-	for _, c := range catalogs {
-		t.Run(c.name, func(t *testing.T) {
-			broker, topic := newTopic(t)
-			yaml, of := c.start(t)
-			l := s3Lake(t, broker, topic, yaml, of)
-			want := events(t, l)
-			l.must("init")
-			l.ingest(want.file)
-			l.requireVerified()
-			l.requireAnswers(want)
-			require.Equal(t, 2*want.events, l.requireAgreed("agent_events", wholePathWhere...).Rows)
-			require.Equal(t, 0, l.requireAgreed("dead_letters").Rows)
-		})
-	}
+func testWholePath(t *testing.T, kafka *kafkatest.Broker, start startCatalog) {
+	l := s3Lake(t, kafka.Addr(), newTopic(t, kafka), start)
+	want := events(t, l)
+	l.must("init")
+	l.ingest(want.file)
+	l.requireVerified()
+	l.requireAnswers(want)
+	require.Equal(t, 2*want.events, l.requireAgreed("agent_events", wholePathWhere...).Rows)
+	require.Equal(t, 0, l.requireAgreed("dead_letters").Rows)
 }
 
-// catalogs are the kinds of catalog: start runs a server, where one is needed, and
-// gives its line of the configuration, and the same for readers.py.
+// startCatalog runs a catalog's server, where it has one, and tells kind and address.
+type startCatalog func(t *testing.T, dir string, s3 storage.S3Config) (kind, uri string)
+
 var catalogs = []struct {
 	name  string
-	start func(t *testing.T) (yaml string, of map[string]any)
+	start startCatalog
 }{
-	{"sqlite", func(*testing.T) (string, map[string]any) {
-		return "{type: sqlite, uri: catalog.db}", map[string]any{"type": "sqlite", "name": "auditlake", "namespace": "audit"}
+	{"sqlite", func(_ *testing.T, dir string, _ storage.S3Config) (string, string) {
+		return "sqlite", filepath.Join(dir, "catalog.db")
 	}},
 }
