@@ -11,7 +11,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
+	"time"
 
 	"github.com/apache/iceberg-go"
 	icecat "github.com/apache/iceberg-go/catalog"
@@ -23,10 +25,17 @@ import (
 // Config says where the tables are. It is plain values: files, flags and the
 // environment are read by the caller.
 type Config struct {
-	Type      string // "sqlite"
-	URI       string // sqlite: path of the database file
-	Name      string // the catalog's name in shared SQL catalogs; "auditlake" if empty
-	Warehouse string // absolute URI of the folder of the tables, see storage.Normalize
+	Type string // "sqlite", "postgres", "rest" or "glue"
+	// URI is the path of the database file (sqlite), a connection string
+	// (postgres) or the address before /v1 (rest).
+	URI      string
+	Password string `json:"-"` // postgres: where the URI has none
+	REST     RESTConfig
+	Glue     GlueConfig
+	Name     string // the catalog's name in shared SQL catalogs; "auditlake" if empty
+	// Warehouse is the absolute URI of the folder of the tables, see
+	// storage.Normalize. With a REST catalog it may be empty: the server decides.
+	Warehouse string
 	Namespace string // "audit" if empty
 	Storage   storage.Config
 
@@ -43,8 +52,13 @@ type Config struct {
 type Catalog struct {
 	cfg   Config
 	ice   icecat.Catalog
-	db    *sql.DB // of ice
+	db    *sql.DB // of a SQL catalog
 	close func() error
+	// judge tells what an error of this kind of catalog says; ok is false where
+	// it says nothing.
+	judge func(err error) (outcome Outcome, explained error, ok bool)
+	// vended keeps the keys of tables, where the catalog is one that gives them.
+	vended *vendor
 }
 
 // ErrNotInitialized says that the catalog, namespace or a table is not there
@@ -80,16 +94,28 @@ func Open(ctx context.Context, cfg Config) (*Catalog, error) {
 	if cfg.Namespace == "" {
 		cfg.Namespace = "audit"
 	}
-	storage.Register(cfg.Storage)
-	switch cfg.Type {
-	case "sqlite":
-		return openSQLite(ctx, cfg)
-	case "":
-		return nil, &ConfigError{Text: "catalog.type is not set: use sqlite"}
-	default:
-		return nil, &ConfigError{Text: fmt.Sprintf("catalog.type %q is not supported by this release: use sqlite", cfg.Type)}
+	if !namespaceName.MatchString(cfg.Namespace) {
+		return nil, &ConfigError{Text: fmt.Sprintf(
+			"catalog.namespace %q cannot be a folder of every engine: use letters, digits, _ and -, with . between levels", cfg.Namespace)}
 	}
+	open, ok := map[string]func(context.Context, Config) (*Catalog, error){
+		"sqlite": openSQLite, "postgres": openPostgres, "rest": openREST, "glue": openGlue,
+	}[cfg.Type]
+	if !ok {
+		return nil, &ConfigError{Text: fmt.Sprintf("catalog.type %q is not known: use sqlite, postgres, rest or glue", cfg.Type)}
+	}
+	if cfg.Warehouse == "" && (cfg.Type == "postgres" || cfg.Type == "glue") {
+		return nil, &ConfigError{Text: "warehouse is not set: name a folder such as ./lake/warehouse, or s3://bucket/prefix"}
+	}
+	if cfg.Type == "rest" {
+		cfg.Storage.Vended = storage.NewVended()
+	}
+	storage.Register(cfg.Storage)
+	return open(ctx, cfg)
 }
+
+// namespaceName is what every catalog, object store and engine takes as it is.
+var namespaceName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_-]*(\.[A-Za-z0-9_][A-Za-z0-9_-]*)*$`)
 
 // Close releases the catalog's connections.
 func (c *Catalog) Close() error { return c.close() }
@@ -126,6 +152,8 @@ func (c *Catalog) Load(ctx context.Context, name string) (*Table, error) {
 }
 
 func (c *Catalog) load(ctx context.Context, name string) (*Table, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
 	t, err := c.ice.LoadTable(ctx, c.ident(name))
 	if errors.Is(err, icecat.ErrNoSuchTable) || errors.Is(err, icecat.ErrNoSuchNamespace) {
 		return nil, &ConfigError{
@@ -134,10 +162,28 @@ func (c *Catalog) load(ctx context.Context, name string) (*Table, error) {
 		}
 	}
 	if err != nil {
+		_, err = c.judgeError(name, err, OutcomeRetry)
 		return nil, fmt.Errorf("load table %s.%s: %w", c.cfg.Namespace, name, err)
+	}
+	for _, key := range []string{"s3.", "client."} {
+		for property := range t.Properties() {
+			if strings.HasPrefix(property, key) {
+				return nil, &ConfigError{Text: fmt.Sprintf("table %s.%s has the property %s, which would send files elsewhere: remove it; "+
+					"how storage is reached is a matter of the configuration and of the catalog", c.cfg.Namespace, name, property)}
+			}
+		}
+	}
+	if c.vended != nil {
+		if t, err = c.vended.equip(ctx, t); err != nil {
+			return nil, fmt.Errorf("load table %s.%s: %w", c.cfg.Namespace, name, err)
+		}
 	}
 	return &Table{cat: c, name: name, ice: t}, nil
 }
+
+// requestTimeout bounds one reading of a table's state and one sending of a
+// commit: a catalog that does not answer must not hold a sink for ever.
+const requestTimeout = 2 * time.Minute
 
 // Name returns the table's name without its namespace.
 func (t *Table) Name() string { return t.name }

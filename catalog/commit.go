@@ -276,12 +276,18 @@ func (t *Table) Stage(ctx context.Context, b Batch, have Offsets) (func(context.
 	return func(ctx context.Context) (int64, error) {
 		var done *table.Table
 		land := func() (err error) {
+			ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+			defer cancel()
 			done, err = tx.Commit(ctx)
 			return err
 		}
 		err := t.cat.intercept(t.name, land)
 		if err != nil {
 			return 0, err
+		}
+		// A REST catalog may answer with the state after somebody else's commit.
+		if id, ok := (&Table{ice: done}).CommitSnapshot(b.ID); ok {
+			return id, nil
 		}
 		return done.CurrentSnapshot().SnapshotID, nil
 	}, nil

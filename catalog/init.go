@@ -50,19 +50,19 @@ func (c *Catalog) Init(ctx context.Context, opts InitOptions) (*InitReport, erro
 			return nil, err
 		}
 	}
-	ns := strings.Split(c.cfg.Namespace, ".")
-	switch err := c.ice.CreateNamespace(ctx, ns, nil); {
-	case err == nil:
-		report.NamespaceCreated = true
-	case !errors.Is(err, icecat.ErrNamespaceAlreadyExists):
-		_, err = c.judgeError(c.cfg.Namespace, err, OutcomeUnknown)
-		return nil, fmt.Errorf("create namespace %s: %w", c.cfg.Namespace, err)
+	if report.NamespaceCreated, err = c.createNamespace(ctx); err != nil {
+		return nil, err
 	}
 	for _, def := range missing {
-		if err := c.create(ctx, def, opts.PartitionBy[def.Name]); err != nil {
+		created, err := c.create(ctx, def, opts.PartitionBy[def.Name])
+		if err != nil {
 			return nil, err
 		}
-		report.Created = append(report.Created, c.cfg.Namespace+"."+def.Name)
+		if full := c.cfg.Namespace + "." + def.Name; created {
+			report.Created = append(report.Created, full)
+		} else {
+			report.Existed = append(report.Existed, full)
+		}
 	}
 	return report, nil
 }
@@ -92,10 +92,36 @@ func (c *Catalog) survey(ctx context.Context, report *InitReport) (missing []Def
 	return missing, withRows, nil
 }
 
+// createNamespace makes the namespace, and those around it, which some REST
+// catalogs want to be there. It reports whether it was missing.
+func (c *Catalog) createNamespace(ctx context.Context) (created bool, err error) {
+	levels := strings.Split(c.cfg.Namespace, ".")
+	for n := range levels {
+		if n+1 < len(levels) && c.cfg.Type != "rest" {
+			continue
+		}
+		ns := levels[:n+1]
+		err := c.ice.CreateNamespace(ctx, ns, nil)
+		created = err == nil
+		if err == nil || errors.Is(err, icecat.ErrNamespaceAlreadyExists) {
+			continue
+		}
+		_, err = c.judgeError(c.cfg.Namespace, err, OutcomeUnknown)
+		// Another init may have been faster, or an answer was lost.
+		if there, look := c.ice.CheckNamespaceExists(ctx, ns); look != nil || !there {
+			return false, fmt.Errorf("create namespace %s: %w", strings.Join(ns, "."), err)
+		}
+	}
+	return created, nil
+}
+
 var errFound = errors.New("found")
 
 // refuseStrayFiles refuses to make a table over the data files of another one.
 func (c *Catalog) refuseStrayFiles(ctx context.Context, name string) error {
+	if c.cfg.Warehouse == "" {
+		return nil // the server decides where the table goes
+	}
 	location := c.tableLocation(name)
 	io, err := storage.New(ctx, location, c.cfg.Storage)
 	if err != nil {
@@ -116,6 +142,8 @@ func (c *Catalog) refuseStrayFiles(ctx context.Context, name string) error {
 			"%s holds data files of a table that this catalog does not know: restore its catalog, or use another warehouse or catalog.namespace", location)}
 	case err == nil || errors.Is(err, fs.ErrNotExist):
 		return nil
+	case c.cfg.Type == "rest":
+		return nil // the server may be the only one with a key: it tells by creating the table
 	}
 	return &ConfigError{Text: fmt.Sprintf("warehouse %s cannot be read: check warehouse and its permissions", c.cfg.Warehouse), Err: err}
 }
@@ -124,26 +152,48 @@ func (c *Catalog) tableLocation(name string) string {
 	return strings.TrimSuffix(c.cfg.Warehouse, "/") + "/" + strings.ReplaceAll(c.cfg.Namespace, ".", "/") + "/" + name
 }
 
-func (c *Catalog) create(ctx context.Context, def Definition, partitionBy []string) error {
+// createAttempts is how often a table is created whose creation came to nothing.
+const createAttempts = 4
+
+// create makes a table. It reports false where another init made it meanwhile.
+func (c *Catalog) create(ctx context.Context, def Definition, partitionBy []string) (created bool, err error) {
 	if partitionBy == nil {
 		partitionBy = def.PartitionBy
 	}
 	spec, err := ParsePartitionBy(def.Schema, partitionBy)
 	if err != nil {
-		return &ConfigError{Text: fmt.Sprintf("tables.%s.partition_by", def.Name), Err: err}
+		return false, &ConfigError{Text: fmt.Sprintf("tables.%s.partition_by", def.Name), Err: err}
 	}
-	_, err = c.ice.CreateTable(ctx, c.ident(def.Name), def.Schema,
-		icecat.WithLocation(c.tableLocation(def.Name)),
-		icecat.WithPartitionSpec(spec),
-		icecat.WithProperties(tableProperties(def, spec)))
-	if err == nil {
-		return nil
+	options := []icecat.CreateTableOpt{icecat.WithPartitionSpec(spec), icecat.WithProperties(tableProperties(def, spec))}
+	if c.cfg.Warehouse != "" {
+		options = append(options, icecat.WithLocation(c.tableLocation(def.Name)))
 	}
-	_, err = c.judgeError(def.Name, err, OutcomeUnknown)
-	if ctx.Err() != nil || sqliteCode(err) != 0 || errors.Is(err, icecat.ErrTableAlreadyExists) {
-		return fmt.Errorf("create table %s.%s: %w", c.cfg.Namespace, def.Name, err)
+	full := c.cfg.Namespace + "." + def.Name
+	for attempt := 1; ; attempt++ {
+		_, err := c.ice.CreateTable(storage.KeepFiles(ctx), c.ident(def.Name), def.Schema, options...)
+		if err == nil {
+			return true, nil
+		}
+		var files *fs.PathError
+		if errors.As(err, &files) {
+			return false, &ConfigError{Text: fmt.Sprintf("warehouse %s cannot be written: check that it can be reached and that this user may write there", c.cfg.Warehouse), Err: err}
+		}
+		outcome, err := c.judgeError(def.Name, err, OutcomeUnknown)
+		if outcome == OutcomeRefused {
+			return false, fmt.Errorf("create table %s: %w", full, err)
+		}
+		// Another init may have been faster, or an answer was lost.
+		_, look := c.Load(ctx, def.Name)
+		if look == nil {
+			return false, nil
+		}
+		if !errors.Is(look, ErrNotInitialized) {
+			err = look
+		}
+		if ctx.Err() != nil || attempt == createAttempts {
+			return false, fmt.Errorf("create table %s: %w", full, err)
+		}
 	}
-	return &ConfigError{Text: fmt.Sprintf("warehouse %s cannot be written: check that it can be reached and that this user may write there", c.cfg.Warehouse), Err: err}
 }
 
 func tableProperties(def Definition, spec *iceberg.PartitionSpec) iceberg.Properties {

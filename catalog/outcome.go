@@ -3,6 +3,7 @@ package catalog
 import (
 	"errors"
 	"fmt"
+	"net"
 	"regexp"
 	"strconv"
 	"strings"
@@ -22,6 +23,14 @@ func (c *Catalog) judgeError(name string, err error, otherwise Outcome) (Outcome
 		return OutcomeRetry, fmt.Errorf("the clock of this machine is %v behind the last snapshot of %s: set the clock of this machine, "+
 			"or of the one that wrote the snapshot, and wait until it has passed: %w", behind, name, err)
 	}
+	if c.judge != nil {
+		if outcome, err, ok := c.judge(err); ok {
+			return outcome, err
+		}
+	}
+	if neverSent(err) {
+		return OutcomeRetry, err
+	}
 	switch sqliteCode(err) {
 	case sqlite3.SQLITE_READONLY:
 		return OutcomeRefused, &ConfigError{Text: fmt.Sprintf("catalog %s is read-only: make the file and its folder writable for this user", c.cfg.URI), Err: err}
@@ -32,6 +41,14 @@ func (c *Catalog) judgeError(name string, err error, otherwise Outcome) (Outcome
 		return OutcomeRetry, fmt.Errorf("the disk of catalog %s is full: make room: %w", c.cfg.URI, err)
 	}
 	return otherwise, err
+}
+
+// neverSent reports an attempt that found nobody to talk to, at the catalog or at
+// the object store: what it wanted to say was not heard.
+func neverSent(err error) bool {
+	var op *net.OpError
+	var dns *net.DNSError
+	return (errors.As(err, &op) && op.Op == "dial") || errors.As(err, &dns)
 }
 
 // isConflict reports a definite "not landed": the catalog refused the commit's

@@ -50,11 +50,14 @@ func (c *Catalog) damagedMetadata(ctx context.Context, name string, t *Table) []
 }
 
 // metadataLocation asks the SQL catalog itself: iceberg-go tells only of tables
-// that it can load.
+// that it can load. Other catalogs are not asked: REST ones read the file for us.
 func (c *Catalog) metadataLocation(ctx context.Context, name string) (string, error) {
+	if c.db == nil {
+		return "", errors.ErrUnsupported
+	}
 	var location sql.NullString
-	err := c.db.QueryRowContext(ctx,
-		"SELECT metadata_location FROM iceberg_tables WHERE catalog_name = ? AND table_namespace = ? AND table_name = ?",
+	err := c.db.QueryRowContext(ctx, // SQLite knows $1 too
+		"SELECT metadata_location FROM iceberg_tables WHERE catalog_name = $1 AND table_namespace = $2 AND table_name = $3",
 		c.cfg.Name, c.cfg.Namespace, name).Scan(&location)
 	return location.String, err
 }

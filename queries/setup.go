@@ -20,7 +20,11 @@ func (s *Session) SetupScript(ctx context.Context) (string, error) {
 	fmt.Fprintf(&b, "-- auditlake's tables and views in DuckDB, as of snapshot %d of %s.\n", tables[0].plan.SnapshotID, catalog.AgentEvents)
 	b.WriteString("-- Run it again to see what was committed since.\nINSTALL iceberg;\nLOAD iceberg;\n")
 	if location := tables[0].plan.MetadataLocation; strings.HasPrefix(location, "s3://") {
-		s3 := s.opts.Storage.S3
+		s3 := s.opts.Storage.For(location)
+		if s3.Keys != nil {
+			return "", usagef("the catalog gives a key of its own for the table's files, for a short time, which a script cannot hold: " +
+				"attach the catalog itself in DuckDB (ATTACH ... (TYPE iceberg, ENDPOINT ...)), or set catalog.rest.vended_credentials: false")
+		}
 		b.WriteString("INSTALL httpfs;\nLOAD httpfs;\nINSTALL aws;\nLOAD aws;\n")
 		// For the lake's bucket only: whoever runs this may have other secrets.
 		bucket, _, _ := strings.Cut(strings.TrimPrefix(location, "s3://"), "/")

@@ -35,6 +35,7 @@ type S3Config struct {
 	// AttemptTimeout bounds one try with its body, which is at most a part or a
 	// read-ahead of 8 MiB; 0: a minute for each 8 MiB of a part.
 	AttemptTimeout time.Duration
+	Keys           *Keys `json:"-"` // instead of the keys above, where a catalog vends them
 }
 
 // String leaves out what is secret.
@@ -86,6 +87,7 @@ type client struct {
 	endpoint string // for error text
 	partSize int64
 	retryer  *retry.Standard
+	vended   bool // keys come from a catalog
 }
 
 var clients = struct {
@@ -121,7 +123,7 @@ func newClient(ctx context.Context, cfg S3Config) (*client, error) {
 	if cfg.AttemptTimeout == 0 {
 		cfg.AttemptTimeout = time.Duration(max(1, cfg.PartSize/defaultPartSize)) * attemptTimeout
 	}
-	retryer := newRetryer(cfg.MaxAttempts)
+	retryer := newRetryer(cfg.MaxAttempts, cfg.Keys)
 	options := []func(*awsconfig.LoadOptions) error{
 		awsconfig.WithHTTPClient(httpClient(cfg.AttemptTimeout)),
 		awsconfig.WithLogger(logging.Nop{}), // what matters comes as an error
@@ -132,7 +134,10 @@ func newClient(ctx context.Context, cfg S3Config) (*client, error) {
 	if cfg.Region != "" {
 		options = append(options, awsconfig.WithRegion(cfg.Region))
 	}
-	if cfg.AccessKeyID != "" {
+	switch {
+	case cfg.Keys != nil:
+		options = append(options, awsconfig.WithCredentialsProvider(cfg.Keys))
+	case cfg.AccessKeyID != "":
 		options = append(options, awsconfig.WithCredentialsProvider(
 			credentials.NewStaticCredentialsProvider(cfg.AccessKeyID, cfg.SecretAccessKey, cfg.SessionToken)))
 	}
@@ -143,7 +148,7 @@ func newClient(ctx context.Context, cfg S3Config) (*client, error) {
 	if loaded.Region == "" {
 		loaded.Region = "us-east-1"
 	}
-	c := &client{endpoint: "AWS", partSize: cfg.PartSize, retryer: retryer}
+	c := &client{endpoint: "AWS", partSize: cfg.PartSize, retryer: retryer, vended: cfg.Keys != nil}
 	c.Client = s3.NewFromConfig(loaded, func(o *s3.Options) {
 		o.UsePathStyle = cfg.PathStyle
 		if cfg.Endpoint != "" {
@@ -151,6 +156,9 @@ func newClient(ctx context.Context, cfg S3Config) (*client, error) {
 		}
 		if o.BaseEndpoint != nil {
 			c.endpoint = *o.BaseEndpoint
+		}
+		if cfg.Keys != nil {
+			o.Credentials = cfg.Keys // without the SDK's cache, which knows nothing of expire
 		}
 		o.Credentials = namedCredentials{o.Credentials}
 	})
@@ -161,12 +169,12 @@ func newClient(ctx context.Context, cfg S3Config) (*client, error) {
 // again can help, but the SDK does not.
 var damaged = map[string]struct{}{"IncompleteBody": {}, "BadDigest": {}, "XAmzContentSHA256Mismatch": {}}
 
-func newRetryer(attempts int) *retry.Standard {
+func newRetryer(attempts int, keys *Keys) *retry.Standard {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = attempts
 		o.BaseDelay = firstBackoff
 		o.MaxBackoff = maxBackoff
-		o.Retryables = append(o.Retryables, retry.RetryableErrorCode{Codes: damaged})
+		o.Retryables = append(o.Retryables, retry.RetryableErrorCode{Codes: damaged}, retryExpired{keys})
 		// The SDK's budget of retries is for the whole client: in an outage the
 		// files of one flush would use it up, and the rest fail at once.
 		o.RateLimiter = ratelimit.None
@@ -178,7 +186,8 @@ type namedCredentials struct{ aws.CredentialsProvider }
 
 func (p namedCredentials) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	found, err := p.CredentialsProvider.Retrieve(ctx)
-	if err != nil {
+	var named *credentialsError
+	if err != nil && !errors.As(err, &named) {
 		err = &credentialsError{err}
 	}
 	return found, err

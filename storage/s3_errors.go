@@ -35,6 +35,8 @@ func (o object) explain(op string, err error) error {
 	var found *credentialsError
 	text := ""
 	switch status := statusOf(err); {
+	case errors.As(err, &found) && o.client.vended:
+		text = "the catalog gives no key for the table's files: " + oneLine(found.cause.Error())
 	case errors.As(err, &found):
 		text = "no credentials are found: set s3.access_key_id and s3.secret_access_key, or what the AWS SDK reads (environment, ~/.aws, role of the machine): " + oneLine(found.cause.Error())
 	case status >= http.StatusInternalServerError:

@@ -16,6 +16,8 @@ import (
 // Config says how files are reached. The zero value is enough for local disk.
 type Config struct {
 	S3 S3Config
+	// Vended, when set, comes before S3 for the locations that it holds.
+	Vended *Vended
 }
 
 // FileIO reads and writes the files of one kind of storage. Names are full
@@ -53,7 +55,7 @@ func New(ctx context.Context, location string, cfg Config) (FileIO, error) {
 	case "", "file":
 		return newLocal(), nil
 	case "s3", "s3a":
-		c, err := clientFor(ctx, cfg.S3)
+		c, err := clientFor(ctx, cfg.For(location))
 		if err != nil {
 			return nil, err
 		}
@@ -62,6 +64,21 @@ func New(ctx context.Context, location string, cfg Config) (FileIO, error) {
 		return nil, unsupported(location, scheme)
 	}
 }
+
+// keepKey is the key of a context's value.
+type keepKey struct{}
+
+// KeepFiles returns a context in which what iceberg-go opens removes nothing:
+// its SQL catalog removes the metadata file of a table whose creation failed, also
+// where the answer was lost and the table is there.
+func KeepFiles(ctx context.Context) context.Context { return context.WithValue(ctx, keepKey{}, true) }
+
+// keeping is a FileIO that removes nothing.
+type keeping struct{ FileIO }
+
+func (keeping) Remove(string) error { return nil }
+
+func (keeping) DeleteFiles(context.Context, []string) ([]string, error) { return nil, nil }
 
 var registering sync.Mutex
 
@@ -83,11 +100,18 @@ var (
 // is loaded between an Unregister and a Register would find no scheme. What
 // changes between calls is only the Config that the factory looks up.
 func registerSchemes() {
-	factory := func(ctx context.Context, parsed *url.URL, _ map[string]string) (iceio.IO, error) {
+	factory := func(ctx context.Context, parsed *url.URL, properties map[string]string) (iceio.IO, error) {
+		if caught(ctx, properties) {
+			return nil, errCaught
+		}
 		registering.Lock()
 		cfg := registered
 		registering.Unlock()
-		return New(ctx, parsed.Scheme+"://", cfg)
+		io, err := New(ctx, parsed.Scheme+"://"+parsed.Host+parsed.Path, cfg)
+		if err != nil || ctx.Value(keepKey{}) == nil {
+			return io, err
+		}
+		return keeping{io}, nil
 	}
 	for _, scheme := range []string{"", "file", "s3", "s3a"} {
 		iceio.Unregister(scheme)

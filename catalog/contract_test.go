@@ -1,0 +1,358 @@
+package catalog
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/auditlake/auditlake/catalog/catalogtest"
+	"github.com/auditlake/auditlake/storage"
+	"github.com/auditlake/auditlake/storage/storagetest"
+)
+
+var (
+	contractWriters = flag.Int("contract-writers", 8, "writers at once in the contract of catalogs")
+	contractCommits = flag.Int("contract-commits", 3, "snapshot commits of each writer in the contract of catalogs")
+)
+
+// lab is one kind of catalog, running.
+type lab struct {
+	cfg Config
+	// lose has the next commit's answer lost on its way, after or before the
+	// catalog has acted on it; nil where only Intercept can do that.
+	lose func(landed bool)
+}
+
+// kinds are the catalogs that the contract holds for.
+var kinds = []struct {
+	name string
+	open func(t *testing.T) lab
+}{
+	{"sqlite", func(t *testing.T) lab { return lab{cfg: testConfig(t)} }},
+	{"postgres", func(t *testing.T) lab {
+		cut := catalogtest.StartCutter(t, catalogtest.StartPostgres(t))
+		return lab{Config{Type: "postgres", URI: cut.URI, Warehouse: "file://" + t.TempDir(), Create: true}, cut.LoseCommit}
+	}},
+	{"rest", func(t *testing.T) lab {
+		s3 := storagetest.StartS3(t, "lake")
+		rest := catalogtest.StartREST(t, catalogtest.RESTOptions{Warehouse: "s3://lake/wh", S3: s3, JDBC: catalogtest.StartPostgres(t).JDBC})
+		return lab{restConfig(rest, s3), func(landed bool) { loseREST(rest, catalogtest.Fault{Landed: landed}) }}
+	}},
+	{"rest with OAuth2 and vended keys", func(t *testing.T) lab {
+		s3 := storagetest.StartS3(t, "lake")
+		gate := catalogtest.StartS3Gate(t, s3, 20*time.Second)
+		rest := catalogtest.StartREST(t, catalogtest.RESTOptions{Warehouse: "s3://lake/wh", S3: s3, JDBC: catalogtest.StartPostgres(t).JDBC,
+			Auth: catalogtest.Auth{ClientID: "sink", ClientSecret: "se:cret", Scope: "lake", TokenLife: 15 * time.Second}, Vend: gate})
+		cfg := restConfig(rest, storage.S3Config{Region: "nowhere", AccessKeyID: "none", SecretAccessKey: "none"})
+		cfg.Warehouse, cfg.REST.Credential, cfg.REST.Scope = "", "sink:se:cret", "lake"
+		return lab{cfg, func(landed bool) { loseREST(rest, catalogtest.Fault{Landed: landed}) }}
+	}},
+	{"glue, a fake", func(t *testing.T) lab {
+		fake := startGlue(t)
+		return lab{fake.config(t), fake.lose}
+	}},
+}
+
+func restConfig(rest *catalogtest.REST, s3 storage.S3Config) Config {
+	return Config{Type: "rest", URI: rest.URI, Warehouse: "s3://lake/tables", Create: true, Storage: storage.Config{S3: s3}}
+}
+
+// loseREST has the next commit go wrong, once.
+func loseREST(rest *catalogtest.REST, fault catalogtest.Fault) {
+	var once sync.Once
+	rest.Judge(func(r *http.Request) (found *catalogtest.Fault) {
+		if catalogtest.IsCommit(r) {
+			once.Do(func() { found = &fault })
+		}
+		return found
+	})
+}
+
+func TestContract(t *testing.T) {
+	for _, kind := range kinds {
+		t.Run(kind.name, func(t *testing.T) {
+			l := kind.open(t)
+			t.Cleanup(func() { storage.Register(storage.Config{}) })
+			for _, part := range []struct {
+				name string
+				test func(t *testing.T, l lab)
+			}{
+				{"init", contractInit}, {"init by two at once", contractInitAtOnce}, {"commit", contractCommit},
+				{"conflict", contractConflict}, {"unknown outcome", contractUnknown}, {"concurrent writers", contractWritersAtOnce},
+				{"properties", contractProperties}, {"migrate", contractMigrate},
+			} {
+				t.Run(part.name, func(t *testing.T) {
+					own := l // a namespace of its own
+					own.cfg.Namespace = "n" + uuid.NewString()[:8]
+					part.test(t, own)
+				})
+			}
+		})
+	}
+}
+
+func contractInit(t *testing.T, l lab) {
+	ctx := context.Background()
+	c := openTest(t, l.cfg)
+	_, err := c.Load(ctx, AgentEvents)
+	require.ErrorIs(t, err, ErrNotInitialized)
+	requireConfigError(t, err, "run `auditlake init`")
+
+	first, err := c.Init(ctx, InitOptions{})
+	require.NoError(t, err)
+	require.True(t, first.NamespaceCreated)
+	require.Len(t, first.Created, 3)
+	second, err := openTest(t, l.cfg).Init(ctx, InitOptions{})
+	require.NoError(t, err)
+	require.Empty(t, second.Created)
+	require.False(t, second.NamespaceCreated)
+
+	// Half-made: one table is missing.
+	require.NoError(t, c.ice.DropTable(ctx, c.ident(DeadLetters)))
+	again, err := c.Init(ctx, InitOptions{})
+	require.NoError(t, err)
+	require.Equal(t, []string{c.cfg.Namespace + "." + DeadLetters}, again.Created)
+
+	// And with rows beside it: not without being told.
+	_, err = c.CommitBatch(ctx, AgentEvents, eventBatch(t, c, 0, 3))
+	require.NoError(t, err)
+	require.NoError(t, c.ice.DropTable(ctx, c.ident(DeadLetters)))
+	_, err = c.Init(ctx, InitOptions{})
+	requireConfigError(t, err, "init --repair")
+	_, err = c.Init(ctx, InitOptions{Repair: true})
+	require.NoError(t, err)
+	require.EqualValues(t, 3, verifyClean(t, c).rows(AgentEvents))
+}
+
+func contractInitAtOnce(t *testing.T, l lab) {
+	ctx := context.Background()
+	const inits = 4
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	created := map[string]int{}
+	for range inits {
+		wg.Go(func() {
+			c, err := Open(ctx, l.cfg)
+			if err == nil {
+				defer c.Close()
+				var report *InitReport
+				if report, err = c.Init(ctx, InitOptions{}); err == nil {
+					mu.Lock()
+					defer mu.Unlock()
+					for _, name := range report.Created {
+						created[name]++
+					}
+				}
+			}
+			if err != nil {
+				t.Errorf("init: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	require.Len(t, created, 3)
+	for name, n := range created {
+		require.Equal(t, 1, n, name)
+	}
+	c := openTest(t, l.cfg)
+	for _, def := range Definitions() {
+		_, err := c.Load(ctx, def.Name)
+		require.NoError(t, err)
+	}
+	_, err := c.CommitBatch(ctx, AgentEvents, eventBatch(t, c, 0, 3))
+	require.NoError(t, err)
+	verifyClean(t, c)
+}
+
+func contractCommit(t *testing.T, l lab) {
+	ctx := context.Background()
+	c := initTest(t, l.cfg)
+	one, err := c.CommitBatch(ctx, AgentEvents, eventBatch(t, c, 0, 3))
+	require.NoError(t, err)
+	require.Equal(t, 1, one.Attempts)
+	_, err = c.CommitBatch(ctx, AgentEvents, Batch{ID: uuid.NewString(), Ranges: []Range{{TopicPartition: testTP, Start: 3, End: 5, Holes: []Hole{{3, 5}}}}})
+	require.NoError(t, err)
+	three, err := c.CommitBatch(ctx, AgentEvents, eventBatch(t, c, 5, 9))
+	require.NoError(t, err)
+	// Another process sees all of it.
+	other := openTest(t, l.cfg)
+	tbl, err := other.Load(ctx, AgentEvents)
+	require.NoError(t, err)
+	snap, ok, err := tbl.Current()
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.Equal(t, three.SnapshotID, snap.ID)
+	require.EqualValues(t, 7, snap.TotalRows)
+	offsets, err := tbl.Offsets()
+	require.NoError(t, err)
+	require.Equal(t, Offsets{testTP: {First: 0, Next: 9}}, offsets)
+	plan, err := tbl.Plan(ctx, PlanOptions{SnapshotID: one.SnapshotID})
+	require.NoError(t, err)
+	require.Len(t, plan.Files, 1)
+	// A zombie is fenced.
+	_, err = other.CommitBatch(ctx, AgentEvents, eventBatch(t, other, 0, 4))
+	var fenced *FencedError
+	require.ErrorAs(t, err, &fenced)
+	require.EqualValues(t, 9, fenced.Committed)
+	require.EqualValues(t, 7, verifyClean(t, other).rows(AgentEvents))
+}
+
+// A commit on a head that has moved is refused, definitely, and refused as what it is.
+func contractConflict(t *testing.T, l lab) {
+	ctx := context.Background()
+	c := initTest(t, l.cfg)
+	for round := range 2 { // on a table without a snapshot, and on one with
+		stale, err := c.Load(ctx, AgentEvents)
+		require.NoError(t, err)
+		start := int64(3 * round)
+		late := eventBatch(t, c, start, start+3)
+		have, err := stale.Offsets()
+		require.NoError(t, err)
+		commit, err := stale.Stage(ctx, late, have)
+		require.NoError(t, err)
+		_, err = c.CommitBatch(ctx, AgentEvents, eventBatch(t, c, start, start+3))
+		require.NoError(t, err)
+		_, err = commit(ctx)
+		require.Error(t, err)
+		outcome, _ := c.judgeError(AgentEvents, err, OutcomeUnknown)
+		require.Equal(t, OutcomeRetry, outcome, "%v", err)
+		_, err = c.CommitBatch(ctx, AgentEvents, late)
+		var fenced *FencedError
+		require.ErrorAs(t, err, &fenced)
+		require.True(t, fenced.Deletable)
+	}
+	require.EqualValues(t, 6, verifyClean(t, c).rows(AgentEvents))
+}
+
+// The answer to a commit is lost, landed or not: the batch is in the table once.
+func contractUnknown(t *testing.T, l lab) {
+	ctx := context.Background()
+	lost := 0
+	for _, landed := range []bool{false, true} {
+		for _, how := range []string{"in the library", "on the way"} {
+			t.Run(fmt.Sprintf("%s, landed %t", how, landed), func(t *testing.T) {
+				cfg := l.cfg
+				cfg.Namespace = fmt.Sprintf("%s_%d", cfg.Namespace, lost)
+				lost++
+				c := initTest(t, cfg)
+				_, err := c.CommitBatch(ctx, AgentEvents, eventBatch(t, c, 0, 2))
+				require.NoError(t, err)
+				b := eventBatch(t, c, 2, 9)
+				var heard []error
+				b.OnRetry = func(_ int, err error) { heard = append(heard, err) }
+				switch {
+				case how == "in the library":
+					armed := true
+					c.cfg.Intercept = func(_ string, land func() error) error {
+						if !armed {
+							return land()
+						}
+						if armed = false; landed {
+							require.NoError(t, land())
+						}
+						return errLost
+					}
+				case l.lose == nil:
+					return // SQLite is in the process: no way to be lost on
+				default:
+					l.lose(landed)
+				}
+				done, err := c.CommitBatch(ctx, AgentEvents, b)
+				require.NoError(t, err)
+				require.Equal(t, 2, done.Attempts, "%v", heard)
+				require.Equal(t, landed, done.Late, "%v", heard)
+				require.EqualValues(t, 9, verifyClean(t, c).rows(AgentEvents))
+			})
+		}
+	}
+}
+
+// Many writers, each with its own topic partition: every batch lands once.
+func contractWritersAtOnce(t *testing.T, l lab) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	main := initTest(t, l.cfg)
+	writers, each := *contractWriters, *contractCommits
+	var wg sync.WaitGroup
+	for w := range writers {
+		c := openTest(t, l.cfg)
+		files := make([]DataFile, each)
+		for i := range each {
+			files[i] = writeRows(t, c, DeadLetters, int64(i))
+		}
+		wg.Go(func() {
+			tp := testTP
+			tp.Partition = int32(w)
+			for i := range each {
+				_, err := c.CommitBatch(ctx, DeadLetters, Batch{ID: uuid.NewString(), Files: files[i:][:1],
+					Ranges: []Range{{TopicPartition: tp, Start: int64(i), End: int64(i + 1), Rows: 1, DeadLetters: 1}}})
+				if err != nil {
+					t.Errorf("writer %d, commit %d: %v", w, i, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	tbl, err := main.Load(ctx, DeadLetters)
+	require.NoError(t, err)
+	snaps, err := tbl.Snapshots()
+	require.NoError(t, err)
+	require.Len(t, snaps, writers*each)
+	require.EqualValues(t, writers*each, snaps[len(snaps)-1].TotalRows)
+	offsets, err := tbl.Offsets()
+	require.NoError(t, err)
+	require.Len(t, offsets, writers)
+	for _, o := range offsets {
+		require.Equal(t, Offset{First: 0, Next: int64(each)}, o)
+	}
+}
+
+// Others may set properties of the tables: offsets stay, and a commit after it
+// puts right what would make the library replay.
+func contractProperties(t *testing.T, l lab) {
+	ctx := context.Background()
+	c := initTest(t, l.cfg)
+	_, err := c.CommitBatch(ctx, AgentEvents, eventBatch(t, c, 0, 3))
+	require.NoError(t, err)
+	setProperty(t, c, "owner", "compliance")
+	setProperty(t, c, "commit.retry.num-retries", "4")
+	_, err = c.CommitBatch(ctx, AgentEvents, eventBatch(t, c, 3, 5))
+	require.NoError(t, err)
+	tbl, err := c.Load(ctx, AgentEvents)
+	require.NoError(t, err)
+	require.Equal(t, "compliance", tbl.properties()["owner"])
+	require.Equal(t, "0", tbl.properties()["commit.retry.num-retries"])
+	offsets, err := tbl.Offsets()
+	require.NoError(t, err)
+	require.Equal(t, Offsets{testTP: {First: 0, Next: 5}}, offsets)
+	verifyClean(t, c)
+
+	setProperty(t, c, "s3.endpoint", "http://elsewhere")
+	_, err = c.Load(ctx, AgentEvents)
+	requireConfigError(t, err, "would send files elsewhere")
+}
+
+func contractMigrate(t *testing.T, l lab) {
+	ctx := context.Background()
+	c := initTest(t, l.cfg)
+	_, err := c.CommitBatch(ctx, AgentEvents, eventBatch(t, c, 0, 3))
+	require.NoError(t, err)
+	changes, err := c.Migrate(ctx, MigrateOptions{PartitionBy: map[string][]string{AgentEvents: {"day(event_time)"}}})
+	require.NoError(t, err)
+	require.Len(t, changes, 1)
+	_, err = c.CommitBatch(ctx, AgentEvents, eventBatch(t, c, 3, 5))
+	require.NoError(t, err)
+	require.EqualValues(t, 5, verifyClean(t, c).rows(AgentEvents))
+	again, err := c.Migrate(ctx, MigrateOptions{PartitionBy: map[string][]string{AgentEvents: {"day(event_time)"}}})
+	require.NoError(t, err)
+	require.Empty(t, again)
+}
+
