@@ -70,6 +70,8 @@ func StartREST(tb testing.TB, opts RESTOptions) *REST {
 	}
 	r := &REST{tb: tb, args: slices.Concat([]string{
 		"-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+		// Each "no such table" is an error with a page of stack to it; the client is told as well.
+		"-Dorg.slf4j.simpleLogger.log.org.apache.iceberg.rest=off",
 		"-cp", filepath.Join(dir, "classes") + ":" + filepath.Join(dir, "jars", "*"), "Launcher", "PORT",
 	}, properties)}
 	for range portTries { // another process may take the free port first

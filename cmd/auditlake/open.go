@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 
 	"github.com/auditlake/auditlake/catalog"
 	"github.com/auditlake/auditlake/cmd/auditlake/internal/config"
@@ -25,14 +26,38 @@ func (a *app) openCatalog(ctx context.Context, create bool) (*catalog.Catalog, e
 	if err != nil {
 		return nil, err
 	}
-	warehouse, err := storage.Normalize(cfg.Warehouse)
+	warehouse := ""
+	if cfg.Warehouse != "" { // else the catalog decides where tables go
+		if warehouse, err = storage.Normalize(cfg.Warehouse); err != nil {
+			return nil, usagef("warehouse: %v", err)
+		}
+	}
+	rest, err := restConfig(cfg)
 	if err != nil {
-		return nil, usagef("warehouse: %v", err)
+		return nil, err
 	}
 	return catalog.Open(ctx, catalog.Config{
-		Type: cfg.Catalog.Type, URI: cfg.Catalog.URI, Name: cfg.Catalog.Name, Namespace: cfg.Catalog.Namespace,
-		Warehouse: warehouse, Storage: storageConfig(cfg), Create: create,
+		Type: cfg.Catalog.Type, URI: cfg.Catalog.URI, Password: cfg.Catalog.Password.Reveal(), REST: rest, Glue: catalog.GlueConfig(cfg.Catalog.Glue),
+		Name: cfg.Catalog.Name, Namespace: cfg.Catalog.Namespace, Warehouse: warehouse, Storage: storageConfig(cfg), Create: create,
 	})
+}
+
+func restConfig(cfg *config.Config) (catalog.RESTConfig, error) {
+	r := cfg.Catalog.REST
+	out := catalog.RESTConfig{
+		Warehouse: r.Warehouse, Prefix: r.Prefix,
+		Credential: r.Credential.Reveal(), OAuth2ServerURI: r.OAuth2ServerURI, Scope: r.Scope, Audience: r.Audience, Resource: r.Resource,
+		Token: r.Token.Reveal(), SigV4: r.SigV4, SigningRegion: r.SigningRegion, SigningName: r.SigningName,
+		NoVendedCredentials: !r.VendedCredentials,
+	}
+	if r.CAFile != "" {
+		pem, err := os.ReadFile(r.CAFile)
+		if err != nil {
+			return out, cfg.Fault("catalog.rest.ca_file", err.Error(), "name a readable PEM file")
+		}
+		out.CAPEM = pem
+	}
+	return out, nil
 }
 
 // withCatalog runs do with the configured catalog open.

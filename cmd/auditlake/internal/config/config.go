@@ -33,8 +33,35 @@ type Config struct {
 type Catalog struct {
 	Type      string `yaml:"type"`
 	URI       string `yaml:"uri"`
+	Password  Secret `yaml:"password"`
 	Name      string `yaml:"name"`
 	Namespace string `yaml:"namespace"`
+	REST      REST   `yaml:"rest"`
+	Glue      Glue   `yaml:"glue"`
+}
+
+// REST says how a REST catalog is talked to.
+type REST struct {
+	Warehouse         string `yaml:"warehouse"`
+	Prefix            string `yaml:"prefix"`
+	Credential        Secret `yaml:"credential"`
+	OAuth2ServerURI   string `yaml:"oauth2_server_uri"`
+	Scope             string `yaml:"scope"`
+	Audience          string `yaml:"audience"`
+	Resource          string `yaml:"resource"`
+	Token             Secret `yaml:"token"`
+	SigV4             bool   `yaml:"sigv4"`
+	SigningRegion     string `yaml:"signing_region"`
+	SigningName       string `yaml:"signing_name"`
+	VendedCredentials bool   `yaml:"vended_credentials"`
+	CAFile            string `yaml:"ca_file"`
+}
+
+// Glue says which AWS Glue Data Catalog it is.
+type Glue struct {
+	Region   string `yaml:"region"`
+	Endpoint string `yaml:"endpoint"`
+	ID       string `yaml:"id"`
 }
 
 // S3 is needed where the warehouse is on S3 and the AWS defaults do not do.
@@ -126,8 +153,11 @@ func Default() *Config {
 			Group: "auditlake", Start: "earliest", Isolation: "read_committed", ClientID: "auditlake",
 			SessionTimeout: Duration(45 * time.Second), DialTimeout: Duration(10 * time.Second), MetadataRefresh: Duration(30 * time.Second),
 		},
-		Catalog: Catalog{Type: "sqlite", Name: "auditlake", Namespace: "audit"},
-		S3:      S3{Region: "us-east-1"},
+		Catalog: Catalog{
+			Type: "sqlite", Name: "auditlake", Namespace: "audit",
+			REST: REST{Scope: "catalog", SigningName: "execute-api", VendedCredentials: true},
+		},
+		S3: S3{Region: "us-east-1"},
 		Sink: Sink{
 			TargetLag: Duration(time.Minute), TargetFileSize: 128 * mib, Memory: 240 * mib, MaxBatchRows: 5_000_000,
 			ShutdownTimeout: Duration(30 * time.Second), MaxEventBytes: 16 * mib, MaxEventAge: 1825 * day,
@@ -196,7 +226,7 @@ func Parse(path, base string, text []byte, getenv func(string) (string, bool)) (
 }
 
 func (c *Config) resolvePaths(base string) {
-	for _, p := range append([]*string{&c.Warehouse, &c.Catalog.URI, &c.SQL.CacheDir}, c.Kafka.paths()...) {
+	for _, p := range append([]*string{&c.Warehouse, &c.Catalog.URI, &c.Catalog.REST.CAFile, &c.SQL.CacheDir}, c.Kafka.paths()...) {
 		if *p == "" || filepath.IsAbs(*p) || isURL(*p) {
 			continue
 		}

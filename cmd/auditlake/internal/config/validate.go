@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -14,7 +13,7 @@ import (
 
 // validate checks what every command needs. [Config.RequireKafka] checks the rest.
 func (c *Config) validate() error {
-	for _, check := range []func() error{c.checkWords, c.checkCatalog, c.checkKafka, c.checkSink, c.checkMetrics, c.checkSQL} {
+	for _, check := range []func() error{c.checkWords, c.checkCatalog, c.checkWarehouse, c.checkKafka, c.checkSink, c.checkMetrics, c.checkSQL} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -43,40 +42,6 @@ func (c *Config) checkWords() error {
 			hint = fmt.Sprintf("did you mean %q?", near)
 		}
 		return c.Fault(w.key, fmt.Sprintf("%q is not known", w.value), hint)
-	}
-	return nil
-}
-
-func (c *Config) checkCatalog() error {
-	if c.Catalog.Type != "sqlite" {
-		return c.Fault("catalog.type", fmt.Sprintf("this release cannot open a %s catalog", c.Catalog.Type), "use sqlite")
-	}
-	if c.Catalog.URI == "" {
-		return c.Fault("catalog.uri", "is missing", "name the catalog's file, such as ./lake/catalog.db")
-	}
-	if isURL(c.Catalog.URI) {
-		return c.Fault("catalog.uri", fmt.Sprintf("%q is a URL", c.Catalog.URI), "a sqlite catalog is a plain file, such as ./lake/catalog.db")
-	}
-	if c.Catalog.Name == "" || c.Catalog.Namespace == "" {
-		return c.Fault("catalog", "name and namespace must not be empty", "remove the key to take the default")
-	}
-	if c.Warehouse == "" {
-		return c.Fault("warehouse", "is missing", "name a folder such as ./lake/warehouse, or s3://bucket/prefix")
-	}
-	if isURL(c.Warehouse) {
-		u, err := url.Parse(c.Warehouse)
-		if err != nil || (u.Scheme != "file" && u.Scheme != "s3") {
-			return c.Fault("warehouse", fmt.Sprintf("cannot write to %q", c.Warehouse), "it is a folder, file:///folder or s3://bucket/prefix")
-		}
-		if u.Scheme == "s3" && u.Host == "" {
-			return c.Fault("warehouse", fmt.Sprintf("%q has no bucket", c.Warehouse), "write s3://bucket/prefix")
-		}
-	}
-	if (c.S3.AccessKeyID == "") != !c.S3.SecretAccessKey.IsSet() {
-		return c.Fault("s3", "access_key_id and secret_access_key belong together", "give both, or neither to take the AWS defaults")
-	}
-	if u, err := url.Parse(c.S3.Endpoint); c.S3.Endpoint != "" && (err != nil || u.Host == "" || !strings.HasPrefix(u.Scheme, "http")) {
-		return c.Fault("s3.endpoint", fmt.Sprintf("%q is no URL", c.S3.Endpoint), "write it as http://host:port or https://host")
 	}
 	return nil
 }
