@@ -355,4 +355,3 @@ func contractMigrate(t *testing.T, l lab) {
 	require.NoError(t, err)
 	require.Empty(t, again)
 }
-

@@ -90,17 +90,17 @@ func postgresCatalog(ctx context.Context, cfg Config, db *sql.DB) (cat *Catalog,
 	if err := db.PingContext(ctx); err != nil {
 		return nil, err
 	}
-	if !cfg.Create {
-		var there bool
-		if err := db.QueryRowContext(ctx, "SELECT to_regclass('iceberg_tables') IS NOT NULL").Scan(&there); err != nil {
-			return nil, err
-		}
-		if !there {
-			return nil, &ConfigError{Text: "the PostgreSQL database of catalog.uri holds no catalog: run `auditlake init`", Err: ErrNotInitialized}
-		}
+	var there bool
+	err = db.QueryRowContext(ctx, "SELECT to_regclass('iceberg_tables') IS NOT NULL AND to_regclass('iceberg_namespace_properties') IS NOT NULL").Scan(&there)
+	if err != nil {
+		return nil, err
+	}
+	if !there && !cfg.Create {
+		return nil, &ConfigError{Text: "the PostgreSQL database of catalog.uri holds no catalog: run `auditlake init`", Err: ErrNotInitialized}
 	}
 	for range 5 {
-		cat, err = sqlCatalog(ctx, cfg, db, icesql.Postgres, cfg.Create)
+		// Only where they are missing: PostgreSQL asks for the right to make them also if they are there.
+		cat, err = sqlCatalog(ctx, cfg, db, icesql.Postgres, !there)
 		if code := postgresCode(err); code != "23505" && code != "42P07" && code != "42710" {
 			break
 		}

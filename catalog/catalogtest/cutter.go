@@ -33,7 +33,7 @@ func StartCutter(tb testing.TB, p *Postgres) *Cutter {
 	u.Host = listener.Addr().String()
 	u.RawQuery = "sslmode=disable" // what is cut has to be read
 	c := &Cutter{URI: u.String(), target: p.Address()}
-	tb.Cleanup(func() { listener.Close() })
+	tb.Cleanup(func() { _ = listener.Close() })
 	go func() {
 		for {
 			client, err := listener.Accept()
