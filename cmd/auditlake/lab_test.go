@@ -26,8 +26,8 @@ type lab struct {
 	broker string
 }
 
-// newLab takes further lines of configuration; warehouse is a folder unless
-// more names one.
+// newLab takes further lines of configuration; warehouse is a folder and catalog a
+// SQLite file unless more names others.
 func newLab(t *testing.T, more ...string) *lab {
 	t.Helper()
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(3, labTopic), kfake.GroupMinSessionTimeout(100*time.Millisecond))
@@ -38,8 +38,11 @@ func newLab(t *testing.T, more ...string) *lab {
 	if !strings.Contains(text, "warehouse:") {
 		text += "\nwarehouse: warehouse"
 	}
+	if !strings.Contains(text, "catalog:") {
+		text += "\ncatalog: {type: sqlite, uri: catalog.db}"
+	}
 	l.config = writeFile(t, l.dir, "auditlake.yaml", fmt.Sprintf(
-		"kafka: {brokers: [%q], topics: [%s], session_timeout: 2s}\ncatalog: {type: sqlite, uri: catalog.db}\n%s\n", l.broker, labTopic, text))
+		"kafka: {brokers: [%q], topics: [%s], session_timeout: 2s}\n%s\n", l.broker, labTopic, text))
 	l.client, err = kgo.NewClient(kgo.SeedBrokers(l.broker), kgo.DefaultProduceTopic(labTopic), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	require.NoError(t, err)
 	t.Cleanup(l.client.Close)
