@@ -19,7 +19,7 @@ import (
 
 var (
 	contractWriters = flag.Int("contract-writers", 8, "writers at once in the contract of catalogs")
-	contractCommits = flag.Int("contract-commits", 3, "snapshot commits of each writer in the contract of catalogs")
+	contractCommits = flag.Int("contract-commits", 2, "snapshot commits of each writer in the contract of catalogs")
 )
 
 // lab is one kind of catalog, running.

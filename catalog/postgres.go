@@ -69,11 +69,14 @@ func postgresConfig(cfg Config) (*pgx.ConnConfig, error) {
 	return pg, nil
 }
 
+// idleTimeout ends a session that sits in a transaction. Tests shorten it.
+var idleTimeout = "15s"
+
 // settle gives a session what the snapshot commit counts on: a commit that is
 // answered is on disk, and a process that is stopped with the table's row in its
 // hands does not stop the others for ever.
 func settle(ctx context.Context, conn *pgx.Conn) error {
-	_, err := conn.Exec(ctx, "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local'); SET idle_in_transaction_session_timeout = '15s'; "+
+	_, err := conn.Exec(ctx, "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local'); SET idle_in_transaction_session_timeout = '"+idleTimeout+"'; "+
 		"SET lock_timeout = '15s'; SET statement_timeout = '60s'; SET default_transaction_isolation = 'read committed'")
 	return err
 }

@@ -109,6 +109,9 @@ func TestPostgresGoesAndComesBack(t *testing.T) {
 // others for ever.
 func TestPostgresStoppedWriterLetsGo(t *testing.T) {
 	ctx := context.Background()
+	was := idleTimeout
+	idleTimeout = "2s"
+	t.Cleanup(func() { idleTimeout = was })
 	_, cfg := startPostgres(t)
 	c := initTest(t, cfg)
 	pg, err := postgresConfig(cfg)
@@ -133,7 +136,7 @@ func TestPostgresSettings(t *testing.T) {
 	p, cfg := startPostgres(t)
 	p.Exec("ALTER DATABASE lake SET synchronous_commit = off", "ALTER DATABASE lake SET default_transaction_isolation = 'serializable'")
 	c := initTest(t, cfg)
-	for name, want := range map[string]string{"synchronous_commit": "on", "application_name": "auditlake", "idle_in_transaction_session_timeout": "15s", "default_transaction_isolation": "read committed"} {
+	for name, want := range map[string]string{"synchronous_commit": "on", "application_name": "auditlake", "idle_in_transaction_session_timeout": idleTimeout, "default_transaction_isolation": "read committed"} {
 		var have string
 		require.NoError(t, c.db.QueryRowContext(ctx, "SELECT current_setting($1)", name).Scan(&have))
 		require.Equal(t, want, have, name)

@@ -107,13 +107,26 @@ func commits(rest *catalogtest.REST) (n int) {
 func TestRESTCommitHangs(t *testing.T) {
 	rest, cfg := startLocalREST(t, catalogtest.Auth{})
 	c := initTest(t, cfg)
-	loseREST(rest, catalogtest.Fault{Landed: true, Wait: time.Hour})
 	b := eventBatch(t, c, 0, 5)
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	rest.Judge(func(r *http.Request) *catalogtest.Fault {
+		if !catalogtest.IsCommit(r) {
+			return nil
+		}
+		time.AfterFunc(500*time.Millisecond, cancel)
+		return &catalogtest.Fault{Landed: true, Wait: time.Hour}
+	})
 	_, err := c.CommitBatch(ctx, AgentEvents, b)
 	var unknown *UnknownError
 	require.ErrorAs(t, err, &unknown)
+	rest.Judge(nil)
+	require.Eventually(t, func() bool { // the server may still be at it
+		tbl, err := c.Load(context.Background(), AgentEvents)
+		require.NoError(t, err)
+		_, landed := tbl.CommitSnapshot(b.ID)
+		return landed
+	}, time.Minute, 20*time.Millisecond)
 	landed, err := c.CommitBatch(context.Background(), AgentEvents, b)
 	require.NoError(t, err)
 	require.True(t, landed.Late)
@@ -121,6 +134,9 @@ func TestRESTCommitHangs(t *testing.T) {
 
 // Loading a table is asked again where it may help, as the server says when.
 func TestRESTLoadsAreAskedAgain(t *testing.T) {
+	was := readMinWait
+	readMinWait = 10 * time.Millisecond
+	t.Cleanup(func() { readMinWait = was })
 	rest, cfg := startLocalREST(t, catalogtest.Auth{})
 	c := initTest(t, cfg)
 	for status, after := range map[int]string{429: "1", 502: "", 503: "1", 504: "", 0: ""} {
@@ -320,14 +336,14 @@ func TestRESTVendedKeysAreRenewedInTime(t *testing.T) {
 	ctx := context.Background()
 	t.Cleanup(func() { storage.Register(storage.Config{}) })
 	s3 := storagetest.StartS3(t, "lake")
-	gate := catalogtest.StartS3Gate(t, s3, 10*time.Second)
+	gate := catalogtest.StartS3Gate(t, s3, 6*time.Second)
 	rest := catalogtest.StartREST(t, catalogtest.RESTOptions{Warehouse: "s3://lake/wh", S3: s3, Vend: gate})
 	c := initTest(t, Config{Type: "rest", URI: rest.URI, Create: true})
 	_, err := c.CommitBatch(ctx, AgentEvents, eventBatch(t, c, 0, 3))
 	require.NoError(t, err)
 	tbl, err := c.Load(ctx, AgentEvents)
 	require.NoError(t, err)
-	for end := time.Now().Add(11 * time.Second); time.Now().Before(end); time.Sleep(time.Second) {
+	for end := time.Now().Add(7 * time.Second); time.Now().Before(end); time.Sleep(300 * time.Millisecond) {
 		_, err := tbl.Plan(ctx, PlanOptions{})
 		require.NoError(t, err)
 	}

@@ -21,11 +21,13 @@ import (
 
 const (
 	delegationHeader = "X-Iceberg-Access-Delegation"
-	readAttempts     = 5 // of a request that changes nothing
-	readMinWait      = 200 * time.Millisecond
+	readAttempts     = 5                // of a request that changes nothing
 	longestWait      = 20 * time.Second // that a server's Retry-After gets
 	answerTimeout    = time.Minute      // until the first byte of an answer
 )
+
+// readMinWait is the first wait of a read that is asked again. Tests shorten it.
+var readMinWait = 200 * time.Millisecond
 
 // restTransport carries the requests of iceberg-go's REST catalog. It logs in, asks
 // again where that changes nothing, and makes errors with a status of answers that

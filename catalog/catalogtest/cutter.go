@@ -63,17 +63,17 @@ func (c *Cutter) take() (landed, armed bool) {
 }
 
 func (c *Cutter) serve(client net.Conn) {
-	defer client.Close()
+	defer func() { _ = client.Close() }() // the other end may have closed it
 	server, err := net.Dial("tcp", c.target)
 	if err != nil {
 		return
 	}
-	defer server.Close()
-	var mute sync.Mutex // held while answers do not pass
+	defer func() { _ = server.Close() }() // the other end may have closed it
+	var mute sync.Mutex                   // held while answers do not pass
 	answered := make(chan struct{})
 	go func() {
 		defer close(answered)
-		defer client.Close()
+		defer func() { _ = client.Close() }() // the other end may have closed it
 		buffer := make([]byte, 1<<16)
 		for {
 			n, err := server.Read(buffer)
