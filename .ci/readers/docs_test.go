@@ -41,7 +41,7 @@ func page(t *testing.T) map[string][]string {
 func TestDocs(t *testing.T) {
 	interpreter := python(t)
 	blocks := page(t)
-	require.Len(t, blocks["bash"], 3)
+	require.Len(t, blocks["bash"], 6)
 	require.Len(t, blocks["python"], 3)
 	dir := t.TempDir()
 	bin := filepath.Join(dir, "bin")
@@ -80,7 +80,7 @@ func TestDocs(t *testing.T) {
 		}
 	}
 	require.FileExists(t, filepath.Join(dir, "ready"), "%s", said())
-	require.Equal(t, 1, strings.Count(said(), "verified: every record"), "%s", said())
+	require.Equal(t, 3, strings.Count(said(), "verified: every record"), "%s", said())
 
 	l := &lake{t: t, config: filepath.Join(dir, "auditlake.yaml")}
 	var want []struct{ Line string }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/auditlake/auditlake/catalog/catalogtest"
 	"github.com/auditlake/auditlake/sink/kafkatest"
 	"github.com/auditlake/auditlake/storage"
 	"github.com/auditlake/auditlake/storage/storagetest"
@@ -262,5 +263,12 @@ var catalogs = []struct {
 }{
 	{"sqlite", func(_ *testing.T, dir string, _ storage.S3Config) (string, string) {
 		return "sqlite", filepath.Join(dir, "catalog.db")
+	}},
+	{"postgres", func(t *testing.T, _ string, _ storage.S3Config) (string, string) {
+		return "postgres", catalogtest.StartPostgres(t).URI
+	}},
+	{"rest", func(t *testing.T, _ string, s3 storage.S3Config) (string, string) {
+		database := catalogtest.StartPostgres(t)
+		return "rest", catalogtest.StartREST(t, catalogtest.RESTOptions{Warehouse: "s3://lake/warehouse", S3: s3, JDBC: database.JDBC}).URI
 	}},
 }
