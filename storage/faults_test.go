@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/auditlake/auditlake/internal/faultproxy"
 	"github.com/auditlake/auditlake/storage"
 	"github.com/auditlake/auditlake/storage/storagetest"
 )
@@ -165,20 +166,20 @@ func TestS3FaultOnce(t *testing.T) {
 	l := newLab(t)
 	faults := []struct {
 		name   string
-		broken fault
+		broken faultproxy.Fault
 		only   string // kinds of requests it is about; "" for all
 	}{
-		{"500", answers(500, "InternalError"), ""},
-		{"503", answers(503, "ServiceUnavailable"), ""},
-		{"slow down", answers(503, "SlowDown"), ""},
-		{"500 landed", landsThen(answers(500, "InternalError")), ""},
-		{"502 of something between", answersHTML(502), ""},
-		{"reset", resets, ""},
-		{"reset landed", landsThen(resets), ""},
-		{"upload cut", cutsUpload, "put part"},
-		{"upload spoilt", spoilsUpload, "put part"},
-		{"answer cut at once", cutsAnswer(0), "get"},
-		{"answer cut", cutsAnswer(300_000), "get"},
+		{"500", faultproxy.Answers(500, "InternalError"), ""},
+		{"503", faultproxy.Answers(503, "ServiceUnavailable"), ""},
+		{"slow down", faultproxy.Answers(503, "SlowDown"), ""},
+		{"500 landed", faultproxy.LandsThen(faultproxy.Answers(500, "InternalError")), ""},
+		{"502 of something between", faultproxy.AnswersHTML(502), ""},
+		{"reset", faultproxy.Resets, ""},
+		{"reset landed", faultproxy.LandsThen(faultproxy.Resets), ""},
+		{"upload cut", faultproxy.CutsUpload, "put part"},
+		{"upload spoilt", faultproxy.SpoilsUpload, "put part"},
+		{"answer cut at once", faultproxy.CutsAnswer(0), "get"},
+		{"answer cut", faultproxy.CutsAnswer(300_000), "get"},
 	}
 	for i, f := range faults {
 		for j, op := range operations() {
@@ -192,9 +193,9 @@ func TestS3FaultOnce(t *testing.T) {
 				if op.prepare != nil {
 					require.NoError(t, l.direct.WriteFile(name, op.prepare))
 				}
-				l.breaks(op.kind, folder, 1, f.broken)
+				l.Break(op.kind, folder, 1, f.broken)
 				require.NoError(t, op.do(l.through(t, nil), name))
-				require.GreaterOrEqual(t, l.count(op.kind, folder), 2)
+				require.GreaterOrEqual(t, l.Count(op.kind, folder), 2)
 				l.requireState(t, name, op.after)
 				lost := 0
 				if op.kind == "create upload" && strings.HasSuffix(f.name, "landed") {
@@ -221,23 +222,23 @@ func TestS3FaultStays(t *testing.T) {
 	bad := store + " refuses the request: renew the credentials if they have expired, else correct s3.region"
 	for i, c := range []struct {
 		name       string
-		broken     fault
+		broken     faultproxy.Fault
 		attempts   int
 		want, head string // head: of a HEAD, whose answer has no body
 		lands      bool
 	}{
-		{"500", answers(500, "InternalError"), twice, broken(500), broken(500), false},
-		{"503", answers(503, "ServiceUnavailable"), twice, broken(503), broken(503), false},
-		{"slow down", answers(503, "SlowDown"), twice, broken(503), broken(503), false},
-		{"502 of something between", answersHTML(502), twice, broken(502), broken(502), false},
-		{"500, landed", landsThen(answers(500, "InternalError")), twice, broken(500), broken(500), true},
-		{"reset", resets, twice, dropped, dropped, false},
-		{"reset, landed", landsThen(resets), twice, dropped, dropped, true},
-		{"stall", stalls, twice, store + " did not answer in time: check the network, or try again later", "did not answer in time", false},
-		{"expired", answers(400, "ExpiredToken"), once, expired, bad, false},
-		{"denied", answers(403, "AccessDenied"), once, denied, denied, false},
-		{"403 of something between", answersHTML(403), once, store + " answered HTTP 403, and not as S3 does: correct s3.endpoint", denied, false},
-		{"400 unknown", answers(400, "Strange"), once, store + " answered Strange (HTTP 400): of the proxy", bad, false},
+		{"500", faultproxy.Answers(500, "InternalError"), twice, broken(500), broken(500), false},
+		{"503", faultproxy.Answers(503, "ServiceUnavailable"), twice, broken(503), broken(503), false},
+		{"slow down", faultproxy.Answers(503, "SlowDown"), twice, broken(503), broken(503), false},
+		{"502 of something between", faultproxy.AnswersHTML(502), twice, broken(502), broken(502), false},
+		{"500, landed", faultproxy.LandsThen(faultproxy.Answers(500, "InternalError")), twice, broken(500), broken(500), true},
+		{"reset", faultproxy.Resets, twice, dropped, dropped, false},
+		{"reset, landed", faultproxy.LandsThen(faultproxy.Resets), twice, dropped, dropped, true},
+		{"stall", faultproxy.Stalls, twice, store + " did not answer in time: check the network, or try again later", "did not answer in time", false},
+		{"expired", faultproxy.Answers(400, "ExpiredToken"), once, expired, bad, false},
+		{"denied", faultproxy.Answers(403, "AccessDenied"), once, denied, denied, false},
+		{"403 of something between", faultproxy.AnswersHTML(403), once, store + " answered HTTP 403, and not as S3 does: correct s3.endpoint", denied, false},
+		{"400 unknown", faultproxy.Answers(400, "Strange"), once, store + " answered Strange (HTTP 400): of the proxy", bad, false},
 	} {
 		for j, op := range operations() {
 			if op.kind == "abort" { // below
@@ -250,7 +251,7 @@ func TestS3FaultStays(t *testing.T) {
 				if op.prepare != nil {
 					require.NoError(t, l.direct.WriteFile(name, op.prepare))
 				}
-				l.breaks(op.kind, folder, -1, c.broken)
+				l.Break(op.kind, folder, -1, c.broken)
 				err := op.do(l.through(t, func(cfg *storage.S3Config) {
 					cfg.MaxAttempts = twice
 					if c.name == "stall" {
@@ -268,9 +269,9 @@ func TestS3FaultStays(t *testing.T) {
 				require.NotErrorIs(t, err, io.EOF)
 				if c.want == dropped {
 					// net/http repeats some by itself, where a connection was used before.
-					require.GreaterOrEqual(t, l.count(op.kind, folder), c.attempts)
+					require.GreaterOrEqual(t, l.Count(op.kind, folder), c.attempts)
 				} else {
-					require.Equal(t, c.attempts, l.count(op.kind, folder))
+					require.Equal(t, c.attempts, l.Count(op.kind, folder))
 				}
 				unfinished := op.kind == "create upload" || op.kind == "part"
 				if c.lands && !unfinished {
@@ -291,8 +292,8 @@ func TestS3FaultStays(t *testing.T) {
 // TestS3AbortFails: the line says that something was left behind.
 func TestS3AbortFails(t *testing.T) {
 	l := newLab(t)
-	l.breaks("part", "f", -1, answers(500, "InternalError"))
-	l.breaks("abort", "f", -1, resets)
+	l.Break("part", "f", -1, faultproxy.Answers(500, "InternalError"))
+	l.Break("abort", "f", -1, faultproxy.Resets)
 	err := l.through(t, func(cfg *storage.S3Config) { cfg.MaxAttempts = 1 }).WriteFile("s3://one/f", noise(partSize+10))
 	require.EqualError(t, err, "write s3://one/f: "+l.cfg.Endpoint+" is overloaded or broken (HTTP 500 each time): try again later "+
 		"(and cleaning up: abort s3://one/f: "+l.cfg.Endpoint+" broke the connection each time: check the network, or try again later)")
@@ -305,13 +306,13 @@ func TestS3UploadEnded(t *testing.T) {
 	l := newLab(t)
 	p := l.through(t, nil)
 	require.NoError(t, p.WriteFile("s3://one/f", []byte("older")))
-	l.breaks("complete", "f", -1, answers(404, "NoSuchUpload"))
+	l.Break("complete", "f", -1, faultproxy.Answers(404, "NoSuchUpload"))
 	err := p.WriteFile("s3://one/f", noise(partSize+10))
 	require.EqualError(t, err, "write s3://one/f: somebody else ended the upload, perhaps a lifecycle rule: write the file again")
 	l.requireState(t, "s3://one/f", []byte("older"))
 
 	// Or it was the writer itself, in an attempt whose answer was lost.
-	l.breaks("complete", "g", -1, landsThen(answers(404, "NoSuchUpload")))
+	l.Break("complete", "g", -1, faultproxy.LandsThen(faultproxy.Answers(404, "NoSuchUpload")))
 	require.NoError(t, p.WriteFile("s3://one/g", noise(partSize+10)))
 	l.requireState(t, "s3://one/g", noise(partSize+10))
 }
@@ -319,7 +320,7 @@ func TestS3UploadEnded(t *testing.T) {
 // TestS3DeleteSomeFail: an answer to a bulk delete that names what it kept.
 func TestS3DeleteSomeFail(t *testing.T) {
 	l := newLab(t)
-	l.breaks("delete many", "kept", -1, func(_ *proxy, w http.ResponseWriter, _ *http.Request) {
+	l.Break("delete many", "kept", -1, func(_ *faultproxy.HTTP, w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, `<DeleteResult><Error><Key>kept</Key><Code>AccessDenied</Code><Message>locked</Message></Error>`+
 			`<Error><Key>busy</Key><Code>InternalError</Code></Error><Error><Key>gone</Key><Code>NoSuchKey</Code></Error></DeleteResult>`)
 	})
@@ -335,13 +336,13 @@ func TestS3ReadEndsEarly(t *testing.T) {
 	l := newLab(t)
 	content := noise(3 << 20)
 	require.NoError(t, l.direct.WriteFile("s3://one/f", content))
-	l.breaks("get", "f", -1, cutsAnswer(1<<20))
+	l.Break("get", "f", -1, faultproxy.CutsAnswer(1<<20))
 
 	p := l.through(t, func(cfg *storage.S3Config) { cfg.MaxAttempts = 3 })
 	require.NoError(t, sameFile(p, "s3://one/f", content))
-	require.Equal(t, 3, l.count("get", "f"), "each goes on with the next MiB")
+	require.Equal(t, 3, l.Count("get", "f"), "each goes on with the next MiB")
 
-	l.breaks("get", "g", -1, cutsAnswer(100_000))
+	l.Break("get", "g", -1, faultproxy.CutsAnswer(100_000))
 	require.NoError(t, l.direct.WriteFile("s3://one/g", content))
 	want := "read s3://one/g: " + l.cfg.Endpoint + " broke the connection each time: check the network, or try again later"
 	_, err := p.ReadFile("s3://one/g")
@@ -376,7 +377,7 @@ func TestS3ReplacedWhileRead(t *testing.T) {
 func TestS3StrangeStores(t *testing.T) {
 	l := newLab(t)
 	content := noise(1 << 20)
-	l.breaks("get", "f", -1, ignoresRange(content))
+	l.Break("get", "f", -1, ignoresRange(content))
 	f, err := l.through(t, nil).Open("s3://one/f")
 	require.NoError(t, err)
 	defer f.Close()
@@ -387,14 +388,14 @@ func TestS3StrangeStores(t *testing.T) {
 	_, err = f.ReadAt(buf, 900_000)
 	require.EqualError(t, err, "read s3://one/f: the object store does not know ranged reads: use another one")
 
-	l.breaks("get", "h", -1, otherRange)
+	l.Break("get", "h", -1, otherRange)
 	h, err := l.through(t, nil).Open("s3://one/h")
 	require.NoError(t, err)
 	defer h.Close()
 	_, err = h.ReadAt(buf, 500)
 	require.EqualError(t, err, `read s3://one/h: the answer to a read from byte 500 is of "bytes 0-3/1000": use no proxy that changes answers`)
 
-	l.breaks("get", "g", -1, dropsLength(content))
+	l.Break("get", "g", -1, dropsLength(content))
 	_, err = l.through(t, nil).ReadFile("s3://one/g")
 	require.EqualError(t, err, "read s3://one/g: the answer does not say how long the object is: use no proxy that changes answers")
 }

@@ -33,8 +33,8 @@ func TestIceberg(t *testing.T) {
 		l := newLab(t)
 		storage.Register(storage.Config{S3: l.cfg})
 		testIceberg(t, l.direct)
-		require.NotZero(t, l.count("put", "two/data/"))
-		require.LessOrEqual(t, l.connections, 8)
+		require.NotZero(t, l.Count("put", "two/data/"))
+		require.LessOrEqual(t, l.Connections(), 8)
 	})
 }
 

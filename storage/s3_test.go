@@ -42,9 +42,9 @@ func TestS3OneClient(t *testing.T) {
 		}
 		require.NoError(t, f.Close())
 	}
-	require.Equal(t, files, l.count("head", ""))
-	require.Equal(t, files, l.count("get", ""))
-	require.Equal(t, 1, l.connections)
+	require.Equal(t, files, l.Count("head", ""))
+	require.Equal(t, files, l.Count("get", ""))
+	require.Equal(t, 1, l.Connections())
 }
 
 // TestS3ReadsAhead: who reads on gets more at a time, who jumps does not.
@@ -59,7 +59,7 @@ func TestS3ReadsAhead(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, string(content) == string(got))
 	// 256 KiB, doubled to 8 MiB, makes 20 MiB in 8 requests, and one more may find the end.
-	require.LessOrEqual(t, l.count("get", "one/f"), 9)
+	require.LessOrEqual(t, l.Count("get", "one/f"), 9)
 
 	require.NoError(t, l.direct.WriteFile("s3://one/g", content))
 	g, err := l.through(t, nil).Open("s3://one/g")
@@ -69,7 +69,7 @@ func TestS3ReadsAhead(t *testing.T) {
 		_, err = g.ReadAt(make([]byte, 10), int64(19-2*i)<<20)
 		require.NoError(t, err)
 	}
-	require.Equal(t, 10, l.count("get", "one/g"))
+	require.Equal(t, 10, l.Count("get", "one/g"))
 }
 
 func TestS3Requests(t *testing.T) {
@@ -77,11 +77,11 @@ func TestS3Requests(t *testing.T) {
 	p := l.through(t, nil)
 	require.NoError(t, p.WriteFile("s3a://one/f", small))
 	require.NoError(t, sameFile(p, "s3://one/f", small))
-	require.Equal(t, []string{"put", "get"}, l.kinds("one/f"))
+	require.Equal(t, []string{"put", "get"}, l.Kinds("one/f"))
 	require.NoError(t, p.WriteFile("s3://two/f", noise(partSize+1)))
-	require.Equal(t, []string{"create upload", "part", "part", "complete"}, l.kinds("two/f"))
+	require.Equal(t, []string{"create upload", "part", "part", "complete"}, l.Kinds("two/f"))
 	require.NoError(t, p.WriteFile("s3://two/g", noise(partSize)))
-	require.Equal(t, []string{"put"}, l.kinds("two/g"))
+	require.Equal(t, []string{"put"}, l.Kinds("two/g"))
 }
 
 // TestS3Mistakes: what users get wrong is one line that says what to do.
