@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,39 +17,56 @@ import (
 	"github.com/auditlake/auditlake/catalog"
 )
 
-// clusterInfo is what the offsets in the tables are keyed by.
-type clusterInfo struct {
-	id       string
-	topicIDs map[string]string
-}
-
 // How long the first contact with the cluster may take.
 const connectTimeout = 15 * time.Second
 
 // connect checks that cluster and topics are there and joins the consumer group.
 // Two clients: a consumer begins to join as soon as it is made, and what an
 // assignment needs to know must be known by then.
-func (s *Sink) connect(ctx context.Context) error {
+func (s *Sink) connect(ctx context.Context) (err error) {
 	reach := append([]kgo.Opt{kgo.SeedBrokers(s.cfg.Brokers...)}, s.cfg.Client...)
 	plain, err := kgo.NewClient(reach...)
 	if err != nil {
 		return &Error{Text: "kafka configuration", Usage: true, Err: err}
 	}
-	admin := kadm.NewClient(plain)
-	s.admin = admin
-	checkCtx, cancel := context.WithTimeout(ctx, connectTimeout)
-	defer cancel()
-	if s.cluster, err = readCluster(checkCtx, admin, s.cfg.Brokers, s.cfg.Topics); err != nil {
-		s.admin.Close()
+	s.admin = kadm.NewClient(plain)
+	defer func() {
+		if err != nil {
+			s.admin.Close()
+		}
+	}()
+	s.peek = peeker{plain, s.cfg.ReadUncommitted}.next
+	now, err := findTopics(ctx, s.topics, s.admin, s.cfg.Brokers)
+	if err != nil {
 		return err
+	}
+	s.cluster = &clusterInfo{id: now.cluster, topicIDs: now.ids}
+	if err := s.sayMissing(now); err != nil {
+		return err
+	}
+	if s.cfg.StartLatest {
+		if err := s.pinLatest(ctx); err != nil {
+			return err
+		}
 	}
 	client, err := kgo.NewClient(append(reach, s.consumerOptions()...)...)
 	if err != nil {
-		s.admin.Close()
 		return &Error{Text: "kafka configuration", Usage: true, Err: err}
 	}
 	s.client = client
 	return nil
+}
+
+// findTopics is the first contact with a cluster.
+func findTopics(ctx context.Context, set topicSet, admin cluster, brokers []string) (found, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	now, err := set.find(ctx, admin)
+	var knows *Error
+	if err != nil && !errors.As(err, &knows) {
+		err = &Error{Text: fmt.Sprintf("no Kafka broker answers at %s: check kafka.brokers and that the cluster is up", strings.Join(brokers, ", ")), Err: err}
+	}
+	return now, err
 }
 
 func (s *Sink) consumerOptions() []kgo.Opt {
@@ -56,9 +74,10 @@ func (s *Sink) consumerOptions() []kgo.Opt {
 	if s.cfg.ReadUncommitted {
 		isolation = kgo.ReadUncommitted()
 	}
-	return []kgo.Opt{
+	topics, patterns := s.topics.subscription()
+	opts := []kgo.Opt{
 		kgo.ConsumerGroup(s.cfg.Group),
-		kgo.ConsumeTopics(s.cfg.Topics...),
+		kgo.ConsumeTopics(topics...),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.SessionTimeout(s.cfg.SessionTimeout),
 		kgo.HeartbeatInterval(min(3*time.Second, s.cfg.SessionTimeout/5)),
@@ -75,6 +94,10 @@ func (s *Sink) consumerOptions() []kgo.Opt {
 		kgo.OnPartitionsRevoked(s.revoked),
 		kgo.OnPartitionsLost(s.lost),
 	}
+	if patterns {
+		opts = append(opts, kgo.ConsumeRegex())
+	}
+	return opts
 }
 
 // Bounds on what the client buffers ahead of the sink: the fetches under way, and
@@ -85,56 +108,6 @@ const (
 	fetchMaxBytes          = 4 << 20
 	fetchMaxPartitionBytes = 1 << 20
 )
-
-// readCluster reads the cluster id and the topics' ids, and refuses clusters
-// that do not answer and topics that do not exist.
-func readCluster(ctx context.Context, admin *kadm.Client, brokers, topics []string) (clusterInfo, error) {
-	meta, err := admin.Metadata(ctx, topics...)
-	if err != nil {
-		return clusterInfo{}, &Error{Text: fmt.Sprintf("no Kafka broker answers at %s: check kafka.brokers and that the cluster is up", strings.Join(brokers, ", ")), Err: err}
-	}
-	info := clusterInfo{id: meta.Cluster, topicIDs: map[string]string{}}
-	for _, topic := range topics {
-		d, ok := meta.Topics[topic]
-		switch {
-		case !ok || errors.Is(d.Err, kerr.UnknownTopicOrPartition):
-			return info, &Error{Text: fmt.Sprintf("topic %s does not exist on %s: create it, or correct kafka.topics", topic, strings.Join(brokers, ", ")), Usage: true}
-		case d.Err != nil:
-			return info, &Error{Text: fmt.Sprintf("topic %s cannot be read on %s", topic, strings.Join(brokers, ", ")), Err: d.Err}
-		}
-		info.topicIDs[topic] = d.ID.String()
-	}
-	return info, nil
-}
-
-// watchTopics looks for topics that were deleted and made again under the same
-// name while the sink runs; the client itself does not follow them.
-func (s *Sink) watchTopics(ctx context.Context) error {
-	tick := time.NewTicker(5 * time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		meta, err := s.admin.Metadata(ctx, s.cfg.Topics...)
-		if err != nil {
-			continue // brokers that do not answer are the loop's to report
-		}
-		for topic, was := range s.cluster.topicIDs {
-			if d, ok := meta.Topics[topic]; ok && d.Err == nil && d.ID.String() != was {
-				return recreated(topic, was, d.ID.String())
-			}
-		}
-	}
-}
-
-func recreated(topic, was, is string) error {
-	return &Error{Text: fmt.Sprintf(
-		"topic %s was deleted and made again: the tables hold offsets of its topic id %s, the topic is now %s. "+
-			"Its offsets start over, so its rows could not be told apart: give the new topic another name, or another catalog.namespace", topic, was, is)}
-}
 
 // assigned runs when the group has given topic partitions to this sink: it
 // replaces the group's offsets by those of the tables.
@@ -237,6 +210,9 @@ func (s *Sink) resolve(ctx context.Context, tps []topicPartition) (map[topicPart
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CommitTimeout)
 	defer cancel()
+	if err := s.learnTopics(ctx, tps); err != nil {
+		return nil, err
+	}
 	dead, deadOffsets, err := s.loadOffsets(ctx, catalog.DeadLetters)
 	if err != nil {
 		return nil, err
@@ -248,13 +224,14 @@ func (s *Sink) resolve(ctx context.Context, tps []topicPartition) (map[topicPart
 	if snap, ok, err := events.Current(); err == nil && ok && s.stats.LastCommit.IsZero() {
 		s.stats.LastCommit = snap.Time // an earlier run's, or another sink's
 	}
-	starts, err := s.admin.ListStartOffsets(ctx, s.cfg.Topics...)
+	starts, ends, err := s.listOffsets(ctx, topicsOf(tps))
 	if err != nil {
-		return nil, fmt.Errorf("list the first offsets of %v: %w", s.cfg.Topics, err)
+		return nil, err
 	}
-	ends, err := s.admin.ListEndOffsets(ctx, s.cfg.Topics...)
-	if err != nil {
-		return nil, fmt.Errorf("list the last offsets of %v: %w", s.cfg.Topics, err)
+	if s.cfg.StartLatest {
+		if offsets, err = s.pinNew(ctx, tps, offsets, deadOffsets, starts); err != nil {
+			return nil, err
+		}
 	}
 	for _, tp := range tps {
 		first, okFirst := starts.Lookup(tp.topic, tp.partition)
@@ -277,6 +254,68 @@ func (s *Sink) resolve(ctx context.Context, tps []topicPartition) (map[topicPart
 	return out, nil
 }
 
+// newTopicWait is how long a topic that was just made may have no leader.
+const newTopicWait = 30 * time.Second
+
+// listOffsets asks for the first and the last offsets of topics.
+func (s *Sink) listOffsets(ctx context.Context, topics []string) (starts, ends kadm.ListedOffsets, err error) {
+	for until := time.Now().Add(newTopicWait); ; {
+		if starts, err = s.admin.ListStartOffsets(ctx, topics...); err != nil {
+			return nil, nil, fmt.Errorf("list the first offsets of %s: %w", strings.Join(topics, ", "), err)
+		}
+		if ends, err = s.admin.ListEndOffsets(ctx, topics...); err != nil {
+			return nil, nil, fmt.Errorf("list the last offsets of %s: %w", strings.Join(topics, ", "), err)
+		}
+		not := cmp.Or(starts.Error(), ends.Error())
+		if !kerr.IsRetriable(not) || time.Now().After(until) {
+			return starts, ends, nil // an error of one topic partition is its own
+		}
+		s.log.Warn("offsets are not known yet, asking again", "topics", strings.Join(topics, " "), "err", not)
+		select {
+		case <-ctx.Done():
+			return nil, nil, ctx.Err()
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+func topicsOf(tps []topicPartition) []string {
+	var topics []string
+	for _, tp := range tps {
+		if !slices.Contains(topics, tp.topic) {
+			topics = append(topics, tp.topic)
+		}
+	}
+	return topics
+}
+
+// pinNew notes where topic partitions begin that have come since pinLatest: at their
+// first records. A restart must not take them for some that were there before.
+func (s *Sink) pinNew(ctx context.Context, tps []topicPartition, offsets, dead catalog.Offsets, starts kadm.ListedOffsets) (catalog.Offsets, error) {
+	at := map[topicPartition]int64{}
+	for _, tp := range tps {
+		id := s.idOf(tp)
+		_, known := offsets[id]
+		_, knownDead := dead[id]
+		if first, ok := starts.Lookup(tp.topic, tp.partition); ok && first.Err == nil && !known && !knownDead {
+			at[tp] = first.Offset
+		}
+	}
+	if len(at) == 0 {
+		return offsets, nil
+	}
+	if err := s.pin(ctx, at); err != nil {
+		return nil, err
+	}
+	_, offsets, err := s.loadOffsets(ctx, catalog.AgentEvents)
+	return offsets, err
+}
+
+func (s *Sink) idOf(tp topicPartition) catalog.TopicPartition {
+	topicID, _ := s.cluster.topicID(tp.topic)
+	return catalog.TopicPartition{ClusterID: s.cluster.id, Topic: tp.topic, TopicID: topicID, Partition: tp.partition}
+}
+
 func (s *Sink) loadOffsets(ctx context.Context, name string) (lakeTable, catalog.Offsets, error) {
 	t, err := s.lake.Load(ctx, name)
 	if err != nil {
@@ -289,7 +328,7 @@ func (s *Sink) loadOffsets(ctx context.Context, name string) (lakeTable, catalog
 // position decides where one topic partition starts, and refuses what would
 // skip or repeat records.
 func (s *Sink) position(tp topicPartition, offsets, dead catalog.Offsets, first, end int64) (*progress, error) {
-	id := catalog.TopicPartition{ClusterID: s.cluster.id, Topic: tp.topic, TopicID: s.cluster.topicIDs[tp.topic], Partition: tp.partition}
+	id := s.idOf(tp)
 	for other := range offsets {
 		switch {
 		case other.Topic != tp.topic:
@@ -310,8 +349,6 @@ func (s *Sink) position(tp topicPartition, offsets, dead catalog.Offsets, first,
 		at, known = catalog.Offset{First: d.First, Next: d.First}, true
 	}
 	switch {
-	case !known && s.cfg.StartLatest:
-		p.start = end
 	case !known:
 		p.start = first
 	case at.Next < first:

@@ -3,7 +3,10 @@ package sink
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
 
 	"github.com/auditlake/auditlake/catalog"
 )
@@ -11,33 +14,50 @@ import (
 // setGoals notes the end of every topic partition as it is now: the last stable
 // offset, or the high watermark when uncommitted records are read.
 func (s *Sink) setGoals(ctx context.Context) error {
-	list := s.admin.ListCommittedOffsets
-	if s.cfg.ReadUncommitted {
-		list = s.admin.ListEndOffsets
-	}
-	ends, err := list(ctx, s.cfg.Topics...)
-	if err != nil {
-		return fmt.Errorf("list the last offsets of %v: %w", s.cfg.Topics, err)
-	}
-	starts, err := s.admin.ListStartOffsets(ctx, s.cfg.Topics...)
-	if err != nil {
-		return fmt.Errorf("list the first offsets of %v: %w", s.cfg.Topics, err)
-	}
+	topics := s.cluster.topics()
 	goals := map[topicPartition]int64{}
-	for topic, ps := range ends {
-		for p, end := range ps {
-			if end.Err != nil {
-				return fmt.Errorf("last offset of %s/%d: %w", topic, p, end.Err)
+	if len(topics) > 0 { // asked for none, Kafka tells of all
+		high, err := s.admin.ListEndOffsets(ctx, topics...)
+		if err != nil {
+			return fmt.Errorf("list the last offsets of %s: %w", strings.Join(topics, ", "), err)
+		}
+		ends := high
+		if !s.cfg.ReadUncommitted {
+			if ends, err = s.admin.ListCommittedOffsets(ctx, topics...); err != nil {
+				return fmt.Errorf("list the last stable offsets of %s: %w", strings.Join(topics, ", "), err)
 			}
-			if start, ok := starts.Lookup(topic, p); ok && start.Offset < end.Offset {
-				goals[topicPartition{topic, p}] = end.Offset
-			}
+		}
+		starts, err := s.admin.ListStartOffsets(ctx, topics...)
+		if err != nil {
+			return fmt.Errorf("list the first offsets of %s: %w", strings.Join(topics, ", "), err)
+		}
+		if goals, err = s.goalsOf(starts, ends, high); err != nil {
+			return err
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.goals = goals
 	return nil
+}
+
+func (s *Sink) goalsOf(starts, ends, high kadm.ListedOffsets) (map[topicPartition]int64, error) {
+	goals := map[topicPartition]int64{}
+	for topic, ps := range ends {
+		for p, end := range ps {
+			if end.Err != nil {
+				return nil, fmt.Errorf("last offset of %s/%d: %w", topic, p, end.Err)
+			}
+			if start, ok := starts.Lookup(topic, p); ok && start.Offset < end.Offset {
+				goals[topicPartition{topic, p}] = end.Offset
+			}
+			if h, ok := high.Lookup(topic, p); ok && h.Err == nil && end.Offset < h.Offset {
+				s.log.Warn("an open transaction holds the goal back: the records after it are for a later run, once it has ended",
+					"topic", topic, "partition", p, "offset", end.Offset, "after", h.Offset-end.Offset)
+			}
+		}
+	}
+	return goals, nil
 }
 
 // checkCaughtUp ends the loop once every topic partition has reached its goal:
@@ -55,6 +75,9 @@ func (s *Sink) checkCaughtUp(ctx context.Context) error {
 		if p == nil {
 			others = true
 			continue
+		}
+		if err := s.passOver(ctx, tp, p, goal); err != nil {
+			return err
 		}
 		s.stats.CaughtUp += min(p.next, goal)
 		if p.next < goal {
@@ -89,7 +112,7 @@ func (s *Sink) othersReached(ctx context.Context) (bool, error) {
 	}
 	reached := map[topicPartition]int64{}
 	for id, o := range offsets {
-		if id.ClusterID == s.cluster.id && id.TopicID == s.cluster.topicIDs[id.Topic] {
+		if topicID, _ := s.cluster.topicID(id.Topic); id.ClusterID == s.cluster.id && id.TopicID == topicID {
 			reached[topicPartition{id.Topic, id.Partition}] = o.Next
 		}
 	}

@@ -22,13 +22,14 @@ import (
 // Config tunes a sink. Zero values of the fields marked with a default take it.
 type Config struct {
 	Brokers []string
-	Topics  []string
+	Topics  []string  // names, and regular expressions, which begin with ^
 	Group   string    // consumer group
 	Client  []kgo.Opt // how to reach the cluster: TLS, SASL, client id
 
-	StartLatest     bool          // a topic partition new to the table starts at its end, not its beginning
+	StartLatest     bool          // topics that are there and new to the tables when the sink starts begin at their ends
 	ReadUncommitted bool          // also read records of open and aborted transactions
 	SessionTimeout  time.Duration // of the consumer group; default 45 s
+	MetadataRefresh time.Duration // how soon topics that are new must be seen, beside what Client says; default 30 s
 
 	// The two main knobs: how old a pending record may get before it is
 	// committed, and how large a data file is to be.
@@ -80,6 +81,7 @@ func (c *Config) setDefaults() {
 		}
 	}
 	def(&c.SessionTimeout, 45*time.Second)
+	def(&c.MetadataRefresh, 30*time.Second)
 	def(&c.TargetLag, time.Minute)
 	def(&c.CommitTimeout, 5*time.Minute)
 	def(&c.ShutdownTimeout, 30*time.Second)
@@ -112,8 +114,12 @@ func New(cfg Config, cat *catalog.Catalog) (*Sink, error) {
 	if len(cfg.Brokers) == 0 || len(cfg.Topics) == 0 {
 		return nil, &Error{Text: "kafka.brokers and kafka.topics must name at least one broker and one topic", Usage: true}
 	}
+	topics, err := parseTopics(cfg.Topics)
+	if err != nil {
+		return nil, err
+	}
 	return &Sink{
-		cfg: cfg, lake: icebergLake{cat}, log: cfg.Log,
+		cfg: cfg, topics: topics, lake: icebergLake{cat}, log: cfg.Log,
 		decoder: envelope.NewDecoder(cfg.Limits),
 		owned:   map[topicPartition]*progress{},
 	}, nil

@@ -25,6 +25,8 @@ const testTopic = "agent-events"
 type lab struct {
 	t       *testing.T
 	broker  *kfake.Cluster
+	brokers []string
+	topic   string
 	client  *kgo.Client
 	admin   *kadm.Client
 	cat     *catalog.Catalog
@@ -42,12 +44,19 @@ type faultPlan struct {
 }
 
 func newLab(t *testing.T) *lab {
-	l := &lab{t: t}
-	var err error
-	l.broker, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(3, testTopic), kfake.GroupMinSessionTimeout(100*time.Millisecond))
+	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(3, testTopic), kfake.GroupMinSessionTimeout(100*time.Millisecond))
 	require.NoError(t, err)
-	t.Cleanup(l.broker.Close)
-	l.client, err = kgo.NewClient(kgo.SeedBrokers(l.broker.ListenAddrs()...), kgo.DefaultProduceTopic(testTopic))
+	t.Cleanup(broker.Close)
+	l := newLabOn(t, broker.ListenAddrs(), testTopic)
+	l.broker = broker
+	return l
+}
+
+// newLabOn is a lab on a broker that is there, with a lake of its own.
+func newLabOn(t *testing.T, brokers []string, topic string) *lab {
+	l := &lab{t: t, brokers: brokers, topic: topic}
+	var err error
+	l.client, err = kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.DefaultProduceTopic(topic), kgo.MetadataMinAge(100*time.Millisecond))
 	require.NoError(t, err)
 	t.Cleanup(l.client.Close)
 	l.admin = kadm.NewClient(l.client)
@@ -85,7 +94,7 @@ func (l *lab) partitionBy(table string, spec ...string) {
 
 func (l *lab) config() Config {
 	return Config{
-		Brokers: l.broker.ListenAddrs(), Topics: []string{testTopic}, SessionTimeout: time.Second, UntilCaughtUp: true,
+		Brokers: l.brokers, Topics: []string{l.topic}, SessionTimeout: time.Second, UntilCaughtUp: true,
 		TargetLag: 200 * time.Millisecond, Version: "test", Log: slog.New(slog.NewTextHandler(testWriter{l.t}, nil)),
 	}
 }

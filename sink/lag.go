@@ -3,6 +3,8 @@ package sink
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -22,8 +24,13 @@ type PartitionLag struct {
 }
 
 // Lag asks the cluster for the high watermarks of the configured topics and
-// holds them against the table's offsets, in order of topic and partition.
+// holds them against the table's offsets, in order of topic and partition. Where a
+// configured topic does not exist it returns the error beside what it knows of the others.
 func Lag(ctx context.Context, cfg Config, offsets catalog.Offsets) ([]PartitionLag, error) {
+	set, err := parseTopics(cfg.Topics)
+	if err != nil {
+		return nil, err
+	}
 	client, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(cfg.Brokers...)}, cfg.Client...)...)
 	if err != nil {
 		return nil, &Error{Text: "kafka configuration", Usage: true, Err: err}
@@ -32,21 +39,32 @@ func Lag(ctx context.Context, cfg Config, offsets catalog.Offsets) ([]PartitionL
 	admin := kadm.NewClient(client)
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	info, err := readCluster(ctx, admin, cfg.Brokers, cfg.Topics)
+	now, err := findTopics(ctx, set, admin, cfg.Brokers)
 	if err != nil {
 		return nil, err
 	}
-	ends, err := admin.ListEndOffsets(ctx, cfg.Topics...)
-	if err != nil {
-		return nil, fmt.Errorf("list the last offsets of %s: %w", strings.Join(cfg.Topics, ", "), err)
+	if len(now.missing) > 0 {
+		err = noTopic(now.missing[0], cfg.Brokers)
 	}
-	starts, err := admin.ListStartOffsets(ctx, cfg.Topics...)
-	if err != nil {
-		return nil, fmt.Errorf("list the first offsets of %s: %w", strings.Join(cfg.Topics, ", "), err)
+	if len(now.ids) == 0 {
+		return []PartitionLag{}, err // asked for none, Kafka tells of all
 	}
+	topics := slices.Sorted(maps.Keys(now.ids))
+	ends, err2 := admin.ListEndOffsets(ctx, topics...)
+	if err2 != nil {
+		return nil, fmt.Errorf("list the last offsets of %s: %w", strings.Join(topics, ", "), err2)
+	}
+	starts, err2 := admin.ListStartOffsets(ctx, topics...)
+	if err2 != nil {
+		return nil, fmt.Errorf("list the first offsets of %s: %w", strings.Join(topics, ", "), err2)
+	}
+	return lags(now, offsets, starts, ends), err
+}
+
+func lags(now found, offsets catalog.Offsets, starts, ends kadm.ListedOffsets) []PartitionLag {
 	var out []PartitionLag
 	for _, end := range ends.Offsets().Sorted() {
-		id := catalog.TopicPartition{ClusterID: info.id, Topic: end.Topic, TopicID: info.topicIDs[end.Topic], Partition: end.Partition}
+		id := catalog.TopicPartition{ClusterID: now.cluster, Topic: end.Topic, TopicID: now.ids[end.Topic], Partition: end.Partition}
 		lag := PartitionLag{Topic: end.Topic, Partition: end.Partition, HighWatermark: end.At}
 		if o, ok := offsets[id]; ok {
 			lag.Committed = o.Next
@@ -59,5 +77,5 @@ func Lag(ctx context.Context, cfg Config, offsets catalog.Offsets) ([]PartitionL
 		lag.Lag = lag.HighWatermark - lag.Committed
 		out = append(out, lag)
 	}
-	return out, nil
+	return out
 }

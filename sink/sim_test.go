@@ -251,7 +251,7 @@ func (w *world) start() {
 		panic(err)
 	}
 	k.sink.lake, k.sink.client, k.sink.admin = simLakeOf{k}, simConsumer{k.member}, simCluster{k}
-	k.sink.cluster = clusterInfo{id: "c", topicIDs: map[string]string{simTopic: "id"}}
+	k.sink.cluster = &clusterInfo{id: "c", topicIDs: map[string]string{simTopic: "id"}}
 	var ctx context.Context
 	ctx, k.stop = context.WithCancel(context.Background())
 	w.workers = append(w.workers, k)

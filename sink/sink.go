@@ -25,7 +25,11 @@ type Sink struct {
 	client  consumer
 	admin   cluster
 	decoder *envelope.Decoder
-	cluster clusterInfo
+	topics  topicSet
+	cluster *clusterInfo
+	// peek looks for the next record at or after an offset, beside the consumer; nil
+	// where that cannot be done.
+	peek func(ctx context.Context, tp topicPartition, topicID string, from int64) (next int64, found bool, err error)
 
 	stopped atomic.Int64 // when Run was told to stop, Unix nanoseconds; 0 before
 
@@ -69,6 +73,7 @@ type progress struct {
 	already map[int64]struct{}
 	tally   tally
 
+	moved     time.Time // records of it were last taken
 	high      int64     // Kafka's high watermark as of the assignment or the last fetch
 	newest    int64     // Kafka timestamp of the newest record taken, milliseconds
 	watermark time.Time // the same, of what is committed

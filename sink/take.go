@@ -54,6 +54,9 @@ func (s *Sink) takeFetches(ctx context.Context, fetches kgo.Fetches) error {
 	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
 		if p := s.owned[topicPartition{f.Topic, f.Partition}]; p != nil {
 			p.high = f.HighWatermark
+			if len(f.Records) > 0 {
+				p.moved = time.Now()
+			}
 		}
 	})
 	ingest := time.Now().UnixMicro()

@@ -79,6 +79,7 @@ func (s *Sink) watchEnds(ctx context.Context) (stop func()) {
 
 func (s *Sink) keepAskingEnds(ctx context.Context) {
 	every := min(max(s.cfg.TargetLag/4, 250*time.Millisecond), 5*time.Second)
+	holding := map[topicPartition]held{}
 	for wait := time.Duration(0); ; wait = every {
 		select {
 		case <-ctx.Done():
@@ -91,6 +92,7 @@ func (s *Sink) keepAskingEnds(ctx context.Context) {
 		if err != nil {
 			continue // Heard grows old: whoever watches sees that
 		}
+		s.sayHeld(holding, time.Now(), found)
 		s.told.mu.Lock()
 		s.told.ends, s.told.heard = found, time.Now()
 		s.told.tell(s.cfg.OnProgress)
@@ -108,7 +110,7 @@ func (s *Sink) askEnds(ctx context.Context) (map[topicPartition]ends, error) {
 	}
 	s.told.mu.Unlock()
 	if len(topics) == 0 {
-		_, err := s.admin.Metadata(ctx, s.cfg.Topics...)
+		_, err := s.topics.find(ctx, s.admin)
 		return nil, err
 	}
 	names := slices.Sorted(maps.Keys(topics))

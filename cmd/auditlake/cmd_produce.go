@@ -24,7 +24,7 @@ type produceFlags struct {
 
 func addProduceFlags(cmd *cobra.Command) *produceFlags {
 	p := &produceFlags{}
-	cmd.Flags().StringVar(&p.topic, "topic", "", "`TOPIC` to send to (else the first of kafka.topics)")
+	cmd.Flags().StringVar(&p.topic, "topic", "", "`TOPIC` to send to (else the first name of kafka.topics)")
 	cmd.Flags().Int32Var(&p.partitions, "create-topic", 0, "make the topic with `N` partitions where it is not there")
 	cmd.Flags().Float64Var(&p.rate, "rate", 0, "most events a second; 0 is as fast as it goes")
 	return p
@@ -108,7 +108,10 @@ func (a *app) producing(ctx context.Context, flags *produceFlags) (feed.ProduceO
 		return opts, err
 	}
 	if opts.Topic == "" {
-		opts.Topic = cfg.Kafka.Topics[0]
+		opts.Topic = cfg.Kafka.FirstTopic()
+	}
+	if opts.Topic == "" {
+		return opts, usagef("kafka.topics holds patterns only: name the topic to send to by --topic")
 	}
 	opts.Brokers = cfg.Kafka.Brokers
 	if opts.Client, err = kafkaOptions(cfg); err != nil {

@@ -32,8 +32,8 @@ Start as many as you like: they share the topic partitions. SIGINT or SIGTERM co
 within sink.shutdown_timeout and ends with 0; a second one leaves at once, and nothing is lost: the next
 run starts where the tables are.
 
-With --until-caught-up it is a job for cron: it stops when everything that was in the topics at
-its start is in the tables.`,
+With --until-caught-up it is a job for cron: it stops when everything that could be read of the topics at
+its start is in the tables. It says where an open transaction held that back.`,
 		Args: takes(0, 0, ""),
 	}
 	cmd.Flags().BoolVar(&untilCaughtUp, "until-caught-up", false, "stop at the high watermarks seen at the start")
@@ -184,8 +184,8 @@ func sinkConfig(cfg *config.Config) (sink.Config, error) {
 		Brokers: cfg.Kafka.Brokers, Topics: cfg.Kafka.Topics, Group: cfg.Kafka.Group, Client: client,
 		StartLatest:     cfg.Kafka.Start == "latest",
 		ReadUncommitted: cfg.Kafka.Isolation == "read_uncommitted",
-		SessionTimeout:  cfg.Kafka.SessionTimeout.Std(),
-		TargetLag:       cfg.Sink.TargetLag.Std(), TargetFileSize: cfg.Sink.TargetFileSize.Bytes(),
+		SessionTimeout:  cfg.Kafka.SessionTimeout.Std(), MetadataRefresh: cfg.Kafka.MetadataRefresh.Std(),
+		TargetLag: cfg.Sink.TargetLag.Std(), TargetFileSize: cfg.Sink.TargetFileSize.Bytes(),
 		Memory: cfg.Sink.Memory.Bytes(), MaxBatchRows: cfg.Sink.MaxBatchRows,
 		ShutdownTimeout: cfg.Sink.ShutdownTimeout.Std(), CompressionLevel: int(cfg.Sink.CompressionLevel),
 		Limits:  limits(cfg),

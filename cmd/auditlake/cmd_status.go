@@ -175,7 +175,11 @@ func (a *app) sayStatus(s *status) error {
 		return err
 	}
 	if s.KafkaError != "" {
-		a.note("no high watermarks: %s", s.KafkaError)
+		if s.Lag == nil {
+			a.note("no high watermarks: %s", s.KafkaError)
+		} else {
+			a.note("%s", s.KafkaError)
+		}
 	}
 	return nil
 }

@@ -1,0 +1,130 @@
+package sink
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// peeker reads beside the consumer, which tells of records only: where reading has
+// passed over those of an aborted transaction, or over none at all, it stays silent.
+type peeker struct {
+	client          *kgo.Client
+	readUncommitted bool
+}
+
+// next looks for the first record at or after an offset, control records included. If
+// it finds none it returns how far there is none.
+func (k peeker) next(ctx context.Context, tp topicPartition, topicID string, from int64) (next int64, found bool, err error) {
+	var id kadm.TopicID
+	if raw, err := base64.StdEncoding.DecodeString(topicID); err != nil || copy(id[:], raw) != len(id) {
+		return 0, false, fmt.Errorf("topic id %q of %s", topicID, tp.topic)
+	}
+	leader, _, err := k.client.PartitionLeader(tp.topic, tp.partition)
+	if err != nil || leader < 0 {
+		meta, err := kadm.NewClient(k.client).Metadata(ctx, tp.topic)
+		if err != nil {
+			return 0, false, err
+		}
+		if leader = meta.Topics[tp.topic].Partitions[tp.partition].Leader; leader < 0 {
+			return 0, false, fmt.Errorf("%s/%d has no leader", tp.topic, tp.partition)
+		}
+	}
+	isolation := kgo.ReadCommitted()
+	req := kmsg.NewPtrFetchRequest()
+	req.IsolationLevel = 1
+	if k.readUncommitted {
+		isolation, req.IsolationLevel = kgo.ReadUncommitted(), 0
+	}
+	req.MinBytes, req.MaxBytes, req.SessionEpoch = 1, fetchMaxBytes, -1
+	topic, partition := kmsg.NewFetchRequestTopic(), kmsg.NewFetchRequestTopicPartition()
+	topic.Topic, topic.TopicID = tp.topic, id
+	partition.Partition, partition.FetchOffset, partition.PartitionMaxBytes = tp.partition, from, fetchMaxPartitionBytes
+	topic.Partitions = append(topic.Partitions, partition)
+	req.Topics = append(req.Topics, topic)
+	answer, err := k.client.Broker(int(leader)).RetriableRequest(ctx, req)
+	if err != nil {
+		return 0, false, err
+	}
+	resp := answer.(*kmsg.FetchResponse)
+	if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
+		return 0, false, err
+	}
+	if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {
+		return 0, false, fmt.Errorf("a fetch of %s/%d was not answered", tp.topic, tp.partition)
+	}
+	got, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
+		KeepControlRecords: true, Offset: from, IsolationLevel: isolation, Topic: tp.topic, Partition: tp.partition,
+	}, &resp.Topics[0].Partitions[0], kgo.DefaultDecompressor(), nil)
+	switch {
+	case got.Err != nil:
+		return 0, false, got.Err
+	case len(got.Records) > 0:
+		return got.Records[0].Offset, true, nil
+	}
+	return max(next, from), false, nil
+}
+
+// peekAfter is how long a topic partition is silent below its goal before it is
+// asked whether anything is left to come.
+const peekAfter = time.Second
+
+// passOver moves an owned topic partition on where nothing is left to read before
+// its goal: it ends in records of aborted transactions whose markers come later, or
+// in batches that compaction has emptied.
+func (s *Sink) passOver(ctx context.Context, tp topicPartition, p *progress, goal int64) error {
+	if p.next >= goal || s.peek == nil || time.Since(p.moved) < peekAfter {
+		return nil
+	}
+	p.moved = time.Now() // not more often than that
+	askCtx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	next, found, err := s.peek(askCtx, tp, p.id.TopicID, p.next)
+	if err != nil || found || next <= p.next {
+		return nil // what is there comes by the consumer, and so do errors
+	}
+	if s.batch == nil {
+		if s.batch, err = s.newBatch(ctx); err != nil {
+			return err
+		}
+	}
+	p.tally.hole(p.next, next)
+	p.next = next
+	return nil
+}
+
+// held is where an open transaction has reading end.
+type held struct {
+	at    int64
+	since time.Time
+	said  bool
+}
+
+// heldLong is how long a transaction may hold reading back before that is said: the
+// longest that brokers allow a transaction to take is 15 min by default.
+const heldLong = 5 * time.Minute
+
+// sayHeld says, once each, which open transactions hold reading back for long.
+func (s *Sink) sayHeld(holding map[topicPartition]held, now time.Time, ends map[topicPartition]ends) {
+	for tp, e := range ends {
+		h, ok := holding[tp]
+		switch {
+		case e.readable >= e.high:
+			delete(holding, tp)
+			continue
+		case !ok || h.at != e.readable:
+			h = held{at: e.readable, since: now}
+		case !h.said && now.Sub(h.since) >= heldLong:
+			h.said = true
+			s.log.Warn("an open transaction holds reading back: what comes after it is read once its producer ends it, or Kafka's tools abort it (kafka-transactions find-hanging)",
+				"topic", tp.topic, "partition", tp.partition, "offset", e.readable, "waiting", e.high-e.readable, "since", h.since.UTC().Format(time.RFC3339))
+		}
+		holding[tp] = h
+	}
+}
