@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/auditlake/auditlake/catalog"
+	"github.com/auditlake/auditlake/internal/part"
 )
 
 // A DuckDB without the iceberg extension stands in: its iceberg_scan reads the
@@ -42,18 +43,12 @@ func withAllColumns(t *testing.T, p *fakePlanner, dir string) []string {
 	return out
 }
 
-// extensions is the folder with DuckDB's own avro, httpfs and iceberg extensions
-// of the version that is linked in; they are not part of Go's module.
-const extensions = "AUDITLAKE_TEST_EXTENSIONS"
-
 // DuckDB's iceberg extension is a reader of its own: it finds snapshots, files
 // and columns by itself.
 func TestTheSetupScriptRunsInDuckDB(t *testing.T) {
-	dir := os.Getenv(extensions)
-	if dir == "" {
-		t.Skip("left out: the script of `sql --setup` in DuckDB with its iceberg extension; set " + extensions +
-			" to a folder with avro, httpfs and iceberg.duckdb_extension of DuckDB 1.5.5 (PyPI: duckdb-extension-iceberg and so on)")
-	}
+	dir := part.Dir("duckdb-extensions")
+	_, err := os.Stat(filepath.Join(dir, "version"))
+	part.Need(t, "DuckDB's iceberg extension as a file", err == nil, ".ci/parts/duckdb-extensions")
 	l := logLake(t)
 	l.foreign(renameAndAdd)
 	l.commit(event(0, 1000, "late", "2026-03-06T12:00:00Z", `,"data":{"audit.experiment":"e"}`))

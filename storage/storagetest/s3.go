@@ -22,7 +22,7 @@ import (
 )
 
 const (
-	install      = "go install github.com/versity/versitygw/cmd/versitygw@v1.8.0"
+	install      = "go install github.com/versity/versitygw/cmd/versitygw@v1.8.0" // as .ci/parts/go-tools does
 	region       = "us-east-1"
 	startTimeout = 20 * time.Second
 	portTries    = 3
