@@ -30,6 +30,10 @@ func (s *Sink) fetchErrors(fetches kgo.Fetches) error {
 				"the log of %s/%d no longer holds the offset to read next: its records were deleted or truncated before they were in the table", fe.Topic, fe.Partition), Err: fe.Err}
 		case errors.Is(fe.Err, kerr.GroupAuthorizationFailed):
 			return &Error{Text: fmt.Sprintf("not allowed to join group %s: allow this user READ on it, or correct kafka.group", s.cfg.Group), Usage: true, Err: fe.Err}
+		case errors.Is(fe.Err, kerr.InvalidSessionTimeout):
+			return &Error{Text: fmt.Sprintf("Kafka does not take a kafka.session_timeout of %s: stay within the brokers' group.min.session.timeout.ms (6s by default) and group.max.session.timeout.ms", s.cfg.SessionTimeout), Usage: true, Err: fe.Err}
+		case errors.Is(fe.Err, kerr.InconsistentGroupProtocol):
+			return &Error{Text: fmt.Sprintf("group %s has members that are no auditlake: give kafka.group a name of its own", s.cfg.Group), Usage: true, Err: fe.Err}
 		case errors.Is(fe.Err, kerr.TopicAuthorizationFailed):
 			return notAllowed(fe.Topic, fe.Err)
 		case errors.Is(fe.Err, kerr.SaslAuthenticationFailed):

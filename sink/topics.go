@@ -335,6 +335,8 @@ func (s *Sink) pinLatest(ctx context.Context) error {
 	if failed != nil {
 		return fmt.Errorf("list the last offsets of %s: %w", strings.Join(fresh, ", "), failed)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return s.pin(ctx, at)
 }
 

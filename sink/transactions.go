@@ -85,11 +85,16 @@ func (s *Sink) passOver(ctx context.Context, tp topicPartition, p *progress, goa
 	p.moved = time.Now() // not more often than that
 	askCtx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	next, found, err := s.peek(askCtx, tp, p.id.TopicID, p.next)
-	if err != nil || found || next <= p.next {
-		return nil // what is there comes by the consumer, and so do errors
+	next := p.next
+	for next < goal {
+		at, found, err := s.peek(askCtx, tp, p.id.TopicID, next)
+		if err != nil || found || at <= next {
+			return nil // what is there comes by the consumer, and so do errors
+		}
+		next = at
 	}
 	if s.batch == nil {
+		var err error
 		if s.batch, err = s.newBatch(ctx); err != nil {
 			return err
 		}

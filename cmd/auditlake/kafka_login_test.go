@@ -142,6 +142,9 @@ func TestKafkaLogin(t *testing.T) {
 	require.NoError(t, err)
 	broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }))
 	defer broken.Close()
+	others, err := kgo.NewClient(kgo.SeedBrokers(g.kafka.Addr()), kgo.ConsumerGroup("others"), kgo.ConsumeTopics(loginTopic), kgo.Balancers(kgo.RangeBalancer()))
+	require.NoError(t, err)
+	defer others.Close()
 	oldToken := writeFile(t, g.dir, "old", g.kafka.OAuth.Token("me", -time.Hour))
 	for _, of := range []struct {
 		name, listener, more string
@@ -171,10 +174,15 @@ func TestKafkaLogin(t *testing.T) {
 		{"topic without read access", "SASL", password("plain", "nobody", "n"), exitUsage, []string{"not allowed to read topic guarded"}},
 		{"group without access", "SASL", password("plain", "groupless", "g"), exitUsage, []string{"not allowed to join group auditlake: "}},
 		{"mechanism", "SASLTLS", tlsPart + ", sasl: {mechanism: aws-msk-iam}", exitUsage, []string{"does not take this kafka.sasl.mechanism: name one that it has enabled"}},
+		{"session timeout", "PLAINTEXT", "group: slow", exitUsage, []string{"does not take a kafka.session_timeout of 2h0m0s"}},
+		{"group of others", "PLAINTEXT", "group: others", exitUsage, []string{"group others has members that are no auditlake: give kafka.group a name of its own"}},
 	} {
 		t.Run(of.name, func(t *testing.T) {
 			g.t = t
 			g.configure(of.listener, ", "+of.more)
+			if of.name == "session timeout" {
+				g.config = writeFile(t, g.dir, "slow.yaml", replaceOne(t, readFile(t, g.config), "session_timeout: 10s", "session_timeout: 2h"))
+			}
 			began := time.Now()
 			r := g.call("run", "--until-caught-up")
 			require.Equal(t, of.code, r.code, r.stderr)
