@@ -38,6 +38,8 @@ func (s *Sink) fetchErrors(fetches kgo.Fetches) error {
 			return notAllowed(fe.Topic, fe.Err)
 		case errors.Is(fe.Err, kerr.SaslAuthenticationFailed):
 			return &Error{Text: "Kafka refuses the login: check kafka.sasl", Usage: true, Err: fe.Err}
+		case fe.Topic == "":
+			s.log.Warn("consumer group; trying again", "err", fe.Err)
 		default:
 			s.log.Warn("fetch", "topic", fe.Topic, "partition", fe.Partition, "err", fe.Err)
 		}
