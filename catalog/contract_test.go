@@ -28,6 +28,8 @@ type lab struct {
 	// lose has the next commit's answer lost on its way, after or before the
 	// catalog has acted on it; nil where only Intercept can do that.
 	lose func(landed bool)
+	// loseCreate is the same for the creation of a table.
+	loseCreate func(landed bool)
 }
 
 // kinds are the catalogs that the contract holds for.
@@ -38,12 +40,12 @@ var kinds = []struct {
 	{"sqlite", func(t *testing.T) lab { return lab{cfg: testConfig(t)} }},
 	{"postgres", func(t *testing.T) lab {
 		cut := catalogtest.StartCutter(t, catalogtest.StartPostgres(t))
-		return lab{Config{Type: "postgres", URI: cut.URI, Warehouse: "file://" + t.TempDir(), Create: true}, cut.LoseCommit}
+		return lab{Config{Type: "postgres", URI: cut.URI, Warehouse: "file://" + t.TempDir(), Create: true}, cut.LoseCommit, cut.LoseCreate}
 	}},
 	{"rest", func(t *testing.T) lab {
 		s3 := storagetest.StartS3(t, "lake")
 		rest := catalogtest.StartREST(t, catalogtest.RESTOptions{Warehouse: "s3://lake/wh", S3: s3, JDBC: catalogtest.StartPostgres(t).JDBC})
-		return lab{restConfig(rest, s3), func(landed bool) { loseREST(rest, catalogtest.Fault{Landed: landed}) }}
+		return restLab(rest, restConfig(rest, s3))
 	}},
 	{"rest with OAuth2 and vended keys", func(t *testing.T) lab {
 		s3 := storagetest.StartS3(t, "lake")
@@ -52,11 +54,11 @@ var kinds = []struct {
 			Auth: catalogtest.Auth{ClientID: "sink", ClientSecret: "se:cret", Scope: "lake", TokenLife: 15 * time.Second}, Vend: gate})
 		cfg := restConfig(rest, storage.S3Config{Region: "nowhere", AccessKeyID: "none", SecretAccessKey: "none"})
 		cfg.Warehouse, cfg.REST.Credential, cfg.REST.Scope = "", "sink:se:cret", "lake"
-		return lab{cfg, func(landed bool) { loseREST(rest, catalogtest.Fault{Landed: landed}) }}
+		return restLab(rest, cfg)
 	}},
 	{"glue, a fake", func(t *testing.T) lab {
 		fake := startGlue(t)
-		return lab{fake.config(t), fake.lose}
+		return lab{fake.config(t), fake.lose, func(landed bool) { fake.failNext("CreateTable", glueFault{landed: landed}) }}
 	}},
 }
 
@@ -64,11 +66,20 @@ func restConfig(rest *catalogtest.REST, s3 storage.S3Config) Config {
 	return Config{Type: "rest", URI: rest.URI, Warehouse: "s3://lake/tables", Create: true, Storage: storage.Config{S3: s3}}
 }
 
+func restLab(rest *catalogtest.REST, cfg Config) lab {
+	return lab{cfg, func(landed bool) { loseREST(rest, catalogtest.Fault{Landed: landed}) },
+		func(landed bool) { loseOne(rest, catalogtest.IsCreate, catalogtest.Fault{Landed: landed}) }}
+}
+
 // loseREST has the next commit go wrong, once.
 func loseREST(rest *catalogtest.REST, fault catalogtest.Fault) {
+	loseOne(rest, catalogtest.IsCommit, fault)
+}
+
+func loseOne(rest *catalogtest.REST, which func(*http.Request) bool, fault catalogtest.Fault) {
 	var once sync.Once
 	rest.Judge(func(r *http.Request) (found *catalogtest.Fault) {
-		if catalogtest.IsCommit(r) {
+		if which(r) {
 			once.Do(func() { found = &fault })
 		}
 		return found
@@ -84,7 +95,7 @@ func TestContract(t *testing.T) {
 				name string
 				test func(t *testing.T, l lab)
 			}{
-				{"init", contractInit}, {"init by two at once", contractInitAtOnce}, {"commit", contractCommit},
+				{"init", contractInit}, {"init without an answer", contractInitUnknown}, {"init by two at once", contractInitAtOnce}, {"commit", contractCommit},
 				{"conflict", contractConflict}, {"unknown outcome", contractUnknown}, {"concurrent writers", contractWritersAtOnce},
 				{"properties", contractProperties}, {"migrate", contractMigrate},
 			} {
@@ -129,6 +140,32 @@ func contractInit(t *testing.T, l lab) {
 	_, err = c.Init(ctx, InitOptions{Repair: true})
 	require.NoError(t, err)
 	require.EqualValues(t, 3, verifyClean(t, c).rows(AgentEvents))
+}
+
+// The answer to the creation of a table is lost, landed or not: the tables are there
+// and whole.
+func contractInitUnknown(t *testing.T, l lab) {
+	if l.loseCreate == nil {
+		return // SQLite is in the process: no way to be lost on
+	}
+	ctx := context.Background()
+	for i, landed := range []bool{false, true} {
+		cfg := l.cfg
+		cfg.Namespace = fmt.Sprintf("%s_%d", cfg.Namespace, i)
+		c := openTest(t, cfg)
+		l.loseCreate(landed)
+		report, err := c.Init(ctx, InitOptions{})
+		require.NoError(t, err)
+		want := 3
+		if landed { // one was found when it was looked for
+			want = 2
+			require.Len(t, report.Existed, 1)
+		}
+		require.Len(t, report.Created, want)
+		_, err = c.CommitBatch(ctx, AgentEvents, eventBatch(t, c, 0, 3))
+		require.NoError(t, err)
+		require.EqualValues(t, 3, verifyClean(t, c).rows(AgentEvents))
+	}
 }
 
 func contractInitAtOnce(t *testing.T, l lab) {

@@ -15,7 +15,7 @@ type Cutter struct {
 
 	target string
 	mu     sync.Mutex
-	armed  bool
+	armed  string // the statement whose COMMIT is lost; none if empty
 	landed bool
 }
 
@@ -46,19 +46,31 @@ func StartCutter(tb testing.TB, p *Postgres) *Cutter {
 	return c
 }
 
-// LoseCommit cuts the connection that sends the next COMMIT: after the server has
-// acted on it, or before it hears of it.
-func (c *Cutter) LoseCommit(landed bool) {
+// LoseCommit cuts the connection that sends the next COMMIT of a snapshot commit:
+// after the server has acted on it, or before it hears of it.
+func (c *Cutter) LoseCommit(landed bool) { c.lose(`UPDATE "iceberg_tables"`, landed) }
+
+// LoseCreate is LoseCommit for the creation of a table.
+func (c *Cutter) LoseCreate(landed bool) { c.lose(`INSERT INTO "iceberg_tables"`, landed) }
+
+func (c *Cutter) lose(statement string, landed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.armed, c.landed = true, landed
+	c.armed, c.landed = statement, landed
+}
+
+// waitsFor tells whether text has the statement that the cutter is armed for.
+func (c *Cutter) waitsFor(text []byte) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.armed != "" && bytes.Contains(text, []byte(c.armed))
 }
 
 // take disarms the cutter where it is armed.
 func (c *Cutter) take() (landed, armed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	armed, c.armed = c.armed, false
+	armed, c.armed = c.armed != "", ""
 	return c.landed, armed
 }
 
@@ -97,7 +109,7 @@ func (c *Cutter) serve(client net.Conn) {
 	for {
 		n, err := client.Read(buffer)
 		if n > 0 {
-			changed = changed || bytes.Contains(buffer[:n], []byte(`UPDATE "iceberg_tables"`))
+			changed = changed || c.waitsFor(buffer[:n])
 			if changed && bytes.Contains(bytes.ToLower(buffer[:n]), []byte("commit\x00")) {
 				if landed, armed := c.take(); armed {
 					if !landed {

@@ -74,6 +74,11 @@ func IsCommit(r *http.Request) bool {
 	return r.Method == http.MethodPost && strings.Contains(r.URL.Path, "/tables/")
 }
 
+// IsCreate tells the creations of a table from other requests.
+func IsCreate(r *http.Request) bool {
+	return r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/tables")
+}
+
 // IsLoad tells the loads of a table from other requests.
 func IsLoad(r *http.Request) bool {
 	return r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/tables/")
