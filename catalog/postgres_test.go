@@ -108,7 +108,8 @@ func TestPostgresGoesAndComesBack(t *testing.T) {
 // A process that is stopped between its UPDATE and its COMMIT does not hold the
 // others for ever.
 func TestPostgresStoppedWriterLetsGo(t *testing.T) {
-	ctx := context.Background()
+	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
+	defer cancel()
 	was := idleTimeout
 	idleTimeout = "2s"
 	t.Cleanup(func() { idleTimeout = was })
