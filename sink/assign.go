@@ -126,7 +126,7 @@ func (s *Sink) assigned(ctx context.Context, offsets map[string]map[int32]kgo.Of
 		if ctx.Err() != nil {
 			return nil, err // the session is ending; the next one asks again
 		}
-		s.stop = err
+		s.couldNotTakeOver(err)
 		return nil, err
 	}
 	out := map[string]map[int32]kgo.Offset{}

@@ -47,7 +47,8 @@ type Config struct {
 	Version          string // for dead_letters.sink_version and snapshot summaries
 
 	// UntilCaughtUp stops the sink when it has committed up to the end of every
-	// topic partition as it was at the start.
+	// topic partition as it was at the start, or at the first error. Without it only
+	// errors stop the sink that waiting does not mend.
 	UntilCaughtUp bool
 
 	Log *slog.Logger
@@ -120,8 +121,8 @@ func New(cfg Config, cat *catalog.Catalog) (*Sink, error) {
 	}
 	return &Sink{
 		cfg: cfg, topics: topics, lake: icebergLake{cat}, log: cfg.Log,
-		decoder: envelope.NewDecoder(cfg.Limits),
-		owned:   map[topicPartition]*progress{},
+		decoder: envelope.NewDecoder(cfg.Limits), wait: waitUpTo,
+		owned: map[topicPartition]*progress{},
 	}, nil
 }
 

@@ -245,7 +245,7 @@ func (s *Sink) landed(b *batch, files []catalog.DataFile) {
 		s.stats.FileBytes += f.Size
 	}
 	s.stats.LastCommit = time.Now()
-	s.fencing = 0
+	s.fencing, s.failures = 0, 0
 	s.batch = nil
 	b.abort() // releases the builders; every file is closed
 }

@@ -250,6 +250,7 @@ func (w *world) start() {
 	if k.sink, err = New(cfg, nil); err != nil {
 		panic(err)
 	}
+	k.sink.wait = k.sleep
 	k.sink.lake, k.sink.client, k.sink.admin = simLakeOf{k}, simConsumer{k.member}, simCluster{k}
 	k.sink.cluster = &clusterInfo{id: "c", topicIDs: map[string]string{simTopic: "id"}}
 	var ctx context.Context

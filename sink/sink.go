@@ -31,7 +31,8 @@ type Sink struct {
 	// where that cannot be done.
 	peek func(ctx context.Context, tp topicPartition, topicID string, from int64) (next int64, found bool, err error)
 
-	stopped atomic.Int64 // when Run was told to stop, Unix nanoseconds; 0 before
+	wait    func(context.Context, time.Duration) error // the simulation's clock is its own
+	stopped atomic.Int64                               // when Run was told to stop, Unix nanoseconds; 0 before
 
 	// mu guards everything below. The loop holds it while it works; rebalance
 	// callbacks take it between polls.
@@ -45,6 +46,7 @@ type Sink struct {
 	told        told
 	lacking     string    // columns that were said to be missing
 	fencing     int       // fenced batches in a row
+	failures    int       // in a row
 	askedOthers time.Time // when the table was last asked about others' topic partitions
 }
 
@@ -193,6 +195,9 @@ func (s *Sink) loop(ctx context.Context, watched <-chan error) error {
 		cancel()
 		err := s.work(ctx, fetches)
 		s.client.AllowRebalance()
+		if err != nil {
+			err = s.beginAgain(ctx, err)
+		}
 		if err != nil {
 			return err
 		}

@@ -23,6 +23,8 @@ func (s *Sink) fetchErrors(fetches kgo.Fetches) error {
 		switch {
 		case errors.Is(fe.Err, context.DeadlineExceeded), errors.Is(fe.Err, context.Canceled):
 			// the poll's own end
+		case groupSession(fe.Err):
+			s.log.Warn("out of the consumer group; joining again", "err", fe.Err)
 		case errors.As(fe.Err, &tooLarge):
 			return &Error{Text: fmt.Sprintf("a record batch of %s/%d is too large to be decompressed: the client would not go past it", fe.Topic, fe.Partition), Err: fe.Err}
 		case errors.Is(fe.Err, kerr.OffsetOutOfRange), errors.As(fe.Err, &dataLoss):

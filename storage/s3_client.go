@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -36,6 +37,9 @@ type S3Config struct {
 	// read-ahead of 8 MiB; 0: a minute for each 8 MiB of a part.
 	AttemptTimeout time.Duration
 	Keys           *Keys `json:"-"` // instead of the keys above, where a catalog vends them
+	// Log, when set, hears of requests that have to be sent again, a line every few
+	// seconds at most.
+	Log *slog.Logger `json:"-"`
 }
 
 // String leaves out what is secret.
@@ -86,7 +90,7 @@ type client struct {
 	*s3.Client
 	endpoint string // for error text
 	partSize int64
-	retryer  *retry.Standard
+	retryer  *retryer
 	vended   bool // keys come from a catalog
 }
 
@@ -123,7 +127,7 @@ func newClient(ctx context.Context, cfg S3Config) (*client, error) {
 	if cfg.AttemptTimeout == 0 {
 		cfg.AttemptTimeout = time.Duration(max(1, cfg.PartSize/defaultPartSize)) * attemptTimeout
 	}
-	retryer := newRetryer(cfg.MaxAttempts, cfg.Keys)
+	retryer := newRetryer(cfg)
 	options := []func(*awsconfig.LoadOptions) error{
 		awsconfig.WithHTTPClient(httpClient(cfg.AttemptTimeout)),
 		awsconfig.WithLogger(logging.Nop{}), // what matters comes as an error
@@ -169,16 +173,44 @@ func newClient(ctx context.Context, cfg S3Config) (*client, error) {
 // again can help, but the SDK does not.
 var damaged = map[string]struct{}{"IncompleteBody": {}, "BadDigest": {}, "XAmzContentSHA256Mismatch": {}}
 
-func newRetryer(attempts int, keys *Keys) *retry.Standard {
-	return retry.NewStandard(func(o *retry.StandardOptions) {
-		o.MaxAttempts = attempts
+// retryer is the SDK's, and tells of what it retries.
+type retryer struct {
+	*retry.Standard
+	log *slog.Logger
+
+	mu   sync.Mutex
+	told time.Time
+}
+
+// tellEvery bounds the lines of an outage, in which every request is sent again.
+const tellEvery = 5 * time.Second
+
+// RetryDelay is called before each attempt but the first.
+func (r *retryer) RetryDelay(attempt int, err error) (time.Duration, error) {
+	delay, failed := r.Standard.RetryDelay(attempt, err)
+	if r.log == nil || failed != nil {
+		return delay, failed
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now := time.Now(); now.Sub(r.told) >= tellEvery {
+		r.told = now
+		r.log.Warn("a request to the object store failed, trying again", "attempt", attempt, "in", delay.Round(time.Millisecond), "err", oneLine(err.Error()))
+	}
+	return delay, nil
+}
+
+func newRetryer(cfg S3Config) *retryer {
+	standard := retry.NewStandard(func(o *retry.StandardOptions) {
+		o.MaxAttempts = cfg.MaxAttempts
 		o.BaseDelay = firstBackoff
 		o.MaxBackoff = maxBackoff
-		o.Retryables = append(o.Retryables, retry.RetryableErrorCode{Codes: damaged}, retryExpired{keys})
+		o.Retryables = append(o.Retryables, retry.RetryableErrorCode{Codes: damaged}, retryExpired{cfg.Keys})
 		// The SDK's budget of retries is for the whole client: in an outage the
 		// files of one flush would use it up, and the rest fail at once.
 		o.RateLimiter = ratelimit.None
 	})
+	return &retryer{Standard: standard, log: cfg.Log}
 }
 
 // namedCredentials gives errors of finding credentials a type.

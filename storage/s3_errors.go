@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -33,7 +34,7 @@ func (o object) explain(op string, err error) error {
 	}
 	var api smithy.APIError
 	var found *credentialsError
-	text := ""
+	text, mistake := "", false
 	switch status := statusOf(err); {
 	case errors.As(err, &found) && o.client.vended:
 		text = "the catalog gives no key for the table's files: " + oneLine(found.cause.Error())
@@ -42,16 +43,25 @@ func (o object) explain(op string, err error) error {
 	case status >= http.StatusInternalServerError:
 		text = fmt.Sprintf("%s is overloaded or broken (HTTP %d each time): try again later", o.client.endpoint, status)
 	case errors.As(err, &api):
-		text = o.advice(api.ErrorCode())
+		text, mistake = o.advice(api.ErrorCode()), mistakes[api.ErrorCode()] && !o.client.vended
 		if text == "" {
 			text = fmt.Sprintf("%s answered %s (HTTP %d): %s", o.client.endpoint, api.ErrorCode(), status, oneLine(api.ErrorMessage()))
 		}
 	case status >= http.StatusBadRequest:
 		text = fmt.Sprintf("%s answered HTTP %d, and not as S3 does: correct s3.endpoint", o.client.endpoint, status)
+		mistake = true
 	default:
 		return o.fail(op, o.explainConnection(err))
 	}
-	return o.fail(op, &explained{text, err})
+	return o.fail(op, &explained{text, err, mistake})
+}
+
+// mistakes are the codes that S3 gives for what somebody has to correct: who asks
+// again as he is gets the same answer.
+var mistakes = map[string]bool{
+	"NoSuchBucket": true, "AccessDenied": true, "Forbidden": true, "AllAccessDisabled": true, "InvalidAccessKeyId": true,
+	"XAdminUserNotFound": true, "SignatureDoesNotMatch": true, "PermanentRedirect": true, "MovedPermanently": true,
+	"AuthorizationHeaderMalformed": true, "IllegalLocationConstraintException": true,
 }
 
 // advice says what an error code of S3 means and what to do about it.
@@ -88,8 +98,9 @@ func (o object) explainConnection(err error) error {
 	var dns *net.DNSError
 	var timeout net.Error
 	var certificate *tls.CertificateVerificationError
+	var invalid x509.CertificateInvalidError
 	var request *url.Error
-	text := ""
+	text, mistake := "", false
 	switch {
 	case errors.Is(err, context.Canceled):
 		return context.Canceled
@@ -97,9 +108,13 @@ func (o object) explainConnection(err error) error {
 		text = fmt.Sprintf("nothing answers at %s: start the object store, or correct s3.endpoint", o.client.endpoint)
 	case errors.As(err, &dns):
 		text = fmt.Sprintf("host %q is not known: correct s3.endpoint (a store without a host name per bucket wants s3.path_style: true)", dns.Name)
+	case errors.As(err, &certificate) && errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		text = fmt.Sprintf("the certificate of %s is not valid: whoever runs the store must renew it, or the clock of this machine is wrong: %v", o.client.endpoint, certificate.Err)
 	case errors.As(err, &certificate):
+		mistake = true
 		text = fmt.Sprintf("the certificate of %s is not trusted: name its authority's file in AWS_CA_BUNDLE, or correct s3.endpoint: %v", o.client.endpoint, certificate.Err)
 	case errors.Is(err, http.ErrSchemeMismatch):
+		mistake = true
 		text = fmt.Sprintf("%s does not speak TLS: write http:// in s3.endpoint", o.client.endpoint)
 	case errors.As(err, &timeout) && timeout.Timeout():
 		text = fmt.Sprintf("%s did not answer in time: check the network, or try again later", o.client.endpoint)
@@ -112,19 +127,28 @@ func (o object) explainConnection(err error) error {
 	default:
 		return err
 	}
-	return &explained{text, err}
+	return &explained{text, err, mistake}
 }
 
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
 
 // explained shows text for people and keeps the cause for errors.Is and As.
 type explained struct {
-	text  string
-	cause error
+	text    string
+	cause   error
+	mistake bool // of the configuration or of permissions, not of the world
 }
 
 func (e *explained) Error() string { return e.text }
 func (e *explained) Unwrap() error { return e.cause }
+
+// ExitCode is 2 for usage or configuration, 1 for anything else.
+func (e *explained) ExitCode() int {
+	if e.mistake {
+		return 2
+	}
+	return 1
+}
 
 func hasCode(err error, code string) bool {
 	var api smithy.APIError

@@ -1,18 +1,33 @@
 package storage_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"log"
+	"log/slog"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/auditlake/auditlake/internal/faultproxy"
 	"github.com/auditlake/auditlake/storage"
 	"github.com/auditlake/auditlake/storage/storagetest"
 )
@@ -136,9 +151,57 @@ func TestS3Mistakes(t *testing.T) {
 				require.Contains(t, err.Error(), c.location)
 				require.NotContains(t, err.Error(), "\n")
 				require.NotContains(t, err.Error(), "hunter2")
+				var knows interface{ ExitCode() int }
+				require.ErrorAs(t, err, &knows)
+				code := 2
+				if slices.Contains([]string{"no credentials", "nobody there", "unknown host", "bucket in the host name"}, c.name) {
+					code = 1 // it may be the world's fault
+				}
+				require.Equal(t, code, knows.ExitCode())
 			}
 		})
 	}
+}
+
+// TestS3CertificateHasExpired: trusted once, which is not the configuration's fault.
+func TestS3CertificateHasExpired(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(-time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	require.NoError(t, err)
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	bundle := filepath.Join(t.TempDir(), "ca.pem")
+	require.NoError(t, os.WriteFile(bundle, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
+	t.Setenv("AWS_CA_BUNDLE", bundle)
+	p, err := storage.New(context.Background(), "s3://b/f", storage.Config{S3: storage.S3Config{
+		Endpoint: server.URL, PathStyle: true, AccessKeyID: "k", SecretAccessKey: "s", MaxAttempts: 2}})
+	require.NoError(t, err)
+	err = p.WriteFile("s3://b/f", small)
+	require.ErrorContains(t, err, "write s3://b/f: the certificate of "+server.URL+" is not valid: whoever runs the store must renew it")
+	require.NotContains(t, err.Error(), "\n")
+	var knows interface{ ExitCode() int }
+	require.ErrorAs(t, err, &knows)
+	require.Equal(t, 1, knows.ExitCode())
+}
+
+// TestS3TellsOfRetries: whoever waits for a store that fails can see why.
+func TestS3TellsOfRetries(t *testing.T) {
+	l := newLab(t)
+	var lines bytes.Buffer
+	l.cfg.Log = slog.New(slog.NewTextHandler(&lines, nil))
+	l.Break("put", "f", 2, faultproxy.Answers(503, "SlowDown"))
+	require.NoError(t, l.through(t, nil).WriteFile("s3://one/f", small))
+	require.Equal(t, 1, strings.Count(lines.String(), "\n"), "one line, not one for each: %s", &lines)
+	require.Contains(t, lines.String(), "a request to the object store failed, trying again")
+	require.Contains(t, lines.String(), "SlowDown")
 }
 
 func TestS3ConfigMistakes(t *testing.T) {

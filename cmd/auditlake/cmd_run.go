@@ -32,6 +32,9 @@ Start as many as you like: they share the topic partitions. SIGINT or SIGTERM co
 within sink.shutdown_timeout and ends with 0; a second one leaves at once, and nothing is lost: the next
 run starts where the tables are.
 
+What it cannot reach at its start ends it. Once it has begun it tries again for as long as it takes where
+that may help, with a line in the log for each failure.
+
 With --until-caught-up it is a job for cron: it stops when everything that could be read of the topics at
 its start is in the tables. It says where an open transaction held that back.`,
 		Args: takes(0, 0, ""),
@@ -50,9 +53,13 @@ its start is in the tables. It says where an open transaction held that back.`,
 		if err := pingKafka(cmd.Context(), cfg); err != nil {
 			return err
 		}
+		a.tells = !untilCaughtUp
 		return a.withCatalog(cmd.Context(), false, func(cat *catalog.Catalog) error {
 			defer a.lendLogger()()
 			ctx, started := cmd.Context(), time.Now()
+			if err := probe(cat)(ctx); err != nil {
+				return err
+			}
 			stats, err := a.runSink(ctx, cfg, cat, untilCaughtUp)
 			if err != nil {
 				return err

@@ -142,17 +142,17 @@ func TestReadyAsksTheStore(t *testing.T) {
 	w.wants("/healthz", up, "healthy: nothing waits")
 	require.NoError(t, os.Rename(folder+".away", folder))
 	w.wants("/readyz", up)
-	// A store that cannot be written ends the sink: it is not there any more.
+	// A store that cannot be written: it tries again, and goes on by itself.
 	data := filepath.Join(w.dir, "warehouse", "audit", "agent_events", "data")
 	require.NoError(t, os.RemoveAll(data))
 	require.NoError(t, os.WriteFile(data, nil, 0o644))
 	w.sendPrompts(3)
-	require.Equal(t, exitFailed, (<-w.ended).code)
-	status, _ := w.ask("/readyz")
-	require.Zero(t, status)
+	w.wants("/readyz", down, "not ready: worker 1: the last flush failed: ", "not a directory")
+	w.wants("/healthz", down, "while 3 records wait: ")
 	require.NoError(t, os.Remove(data))
 	// The first three rows went with the folder; the last three are not lost.
-	w.catchUp()
+	w.wants("/readyz", up)
+	w.wants("/healthz", up, "healthy: nothing waits")
 }
 
 // Told to stop, it is not ready, and answers until the last flush is done.

@@ -20,6 +20,15 @@ func storageConfig(cfg *config.Config) storage.Config {
 	}}
 }
 
+// storageOf is storageConfig with a log, for commands that go on for long.
+func (a *app) storageOf(cfg *config.Config) storage.Config {
+	out := storageConfig(cfg)
+	if a.tells {
+		out.S3.Log = a.logger()
+	}
+	return out
+}
+
 // openCatalog opens the configured catalog; create lets it make one.
 func (a *app) openCatalog(ctx context.Context, create bool) (*catalog.Catalog, error) {
 	cfg, err := a.loadConfig()
@@ -38,7 +47,7 @@ func (a *app) openCatalog(ctx context.Context, create bool) (*catalog.Catalog, e
 	}
 	return catalog.Open(ctx, catalog.Config{
 		Type: cfg.Catalog.Type, URI: cfg.Catalog.URI, Password: cfg.Catalog.Password.Reveal(), REST: rest, Glue: catalog.GlueConfig(cfg.Catalog.Glue),
-		Name: cfg.Catalog.Name, Namespace: cfg.Catalog.Namespace, Warehouse: warehouse, Storage: storageConfig(cfg), Create: create,
+		Name: cfg.Catalog.Name, Namespace: cfg.Catalog.Namespace, Warehouse: warehouse, Storage: a.storageOf(cfg), Create: create,
 	})
 }
 

@@ -27,6 +27,8 @@ type app struct {
 
 	cfg *config.Config // of loadConfig
 	log *slog.Logger   // of logger
+
+	tells bool // of requests that are sent again
 }
 
 func newRoot(a *app) *cobra.Command {

@@ -25,6 +25,6 @@ func TestMainPathOnS3(t *testing.T) {
 	require.Equal(t, "no event 7", l.must("dead-letters", "show", labTopic+"/1/5"))
 
 	r := call(t, "-c", writeFile(t, l.dir, "wrong.yaml", replaceOne(t, readFile(t, l.config), s3.SecretAccessKey, "wrong-secret")), "verify")
-	require.Equal(t, exitFailed, r.code)
+	require.Equal(t, exitUsage, r.code)
 	require.NotContains(t, r.stderr, "wrong-secret")
 }
