@@ -47,6 +47,7 @@ type place struct {
 
 type simSnapshot struct {
 	id       int64
+	oldest   int64 // of its ancestors that are not expired
 	parent   *simSnapshot
 	commitID string
 	offsets  catalog.Offsets
@@ -147,7 +148,7 @@ func (t simLoaded) MissingColumns() []string { return nil }
 func (t simLoaded) Offsets() (catalog.Offsets, error) { return t.at.offsets, nil }
 
 func (t simLoaded) CommitSnapshot(id string) (int64, bool) {
-	for s := t.at; s != nil; s = s.parent {
+	for s := t.at; s != nil && s.id >= t.at.oldest; s = s.parent {
 		if s.commitID == id {
 			return s.id, true
 		}
@@ -209,7 +210,7 @@ func (t simLoaded) Stage(_ context.Context, b catalog.Batch, have catalog.Offset
 func (l *simLake) land(t *simTable, s *simSnapshot) {
 	s.id = 1
 	if s.parent != nil {
-		s.id = s.parent.id + 1
+		s.id, s.oldest = s.parent.id+1, s.parent.oldest
 	}
 	t.head = s
 	var where []string
@@ -251,6 +252,18 @@ func (l *simLake) land(t *simTable, s *simSnapshot) {
 	l.note("%s is at snapshot %d: %s", t.name, s.id, strings.Join(where, ", "))
 }
 
+// maintain is somebody else's commit, which moves the heads of the tables and may
+// expire what was before.
+func (l *simLake) maintain(expire bool) {
+	for _, name := range []string{catalog.AgentEvents, catalog.DeadLetters} {
+		t := l.tables[name]
+		l.land(t, &simSnapshot{parent: t.head, offsets: t.head.offsets})
+		if expire {
+			t.head.oldest = t.head.id
+		}
+	}
+}
+
 // DeleteFiles removes data files, which must not be a table's.
 func (t simLoaded) DeleteFiles(ctx context.Context, files []catalog.DataFile) error {
 	return t.call(ctx, fmt.Sprintf("delete %d files", len(files)), func() error {
@@ -272,13 +285,22 @@ func (t simLoaded) CreateDataFile(
 	uri := t.table.name + "/" + t.alias(name[:36]) + name[36:] // a commit id and a number
 	h := fnv.New64a()
 	fmt.Fprint(h, t.seed, uri)
-	fails := !t.calm && float64(h.Sum64()%1e6)/1e6 < t.faults.upload
-	if fails && h.Sum64()>>32%2 == 0 {
+	w := &simWriter{at: t, file: &simFile{uri: uri}, fails: !t.calm && float64(h.Sum64()%1e6)/1e6 < t.faults.upload}
+	w.stops = w.fails && h.Sum64()>>40%4 == 0
+	if w.fails && h.Sum64()>>32%2 == 0 {
 		t.note("%s: no data file %s", t.name, uri)
-		return nil, errReset
+		return nil, w.fail()
 	}
 	t.files++
-	return &simWriter{at: t, file: &simFile{uri: uri}, fails: fails}, nil
+	return w, nil
+}
+
+// fail is the failure of a data file. Now and then the sink is told to stop then.
+func (w *simWriter) fail() error {
+	if w.stops {
+		w.at.stop()
+	}
+	return errReset
 }
 
 // simWriter is a data file that is being written.
@@ -286,6 +308,7 @@ type simWriter struct {
 	at    simLoaded
 	file  *simFile
 	fails bool
+	stops bool
 	ended bool
 }
 
@@ -318,7 +341,7 @@ func (w *simWriter) Close() (catalog.DataFile, error) {
 		return catalog.DataFile{}, errDead
 	}
 	if w.fails {
-		return catalog.DataFile{}, errReset
+		return catalog.DataFile{}, w.fail()
 	}
 	w.file.exists = true
 	w.at.lake.store[w.file.uri] = w.file

@@ -25,6 +25,7 @@ import (
 var (
 	simHistories = flag.Int("sim.histories", 2000, "histories that the simulation runs")
 	simSeed      = flag.Uint64("sim.seed", 0, "the first seed; 0 for another one each time")
+	simBroken    = flag.Int("sim.broken", 0, "histories in which each broken step must be found; 0 does not look")
 	simReplay    = flag.Uint64("sim.replay", 0, "replay the history of this seed and print its trace")
 )
 
@@ -211,11 +212,8 @@ func (w *world) chaos() {
 			w.after(w.between(0, 10*time.Second), w.start) // in its place
 		}
 	}
-	if w.chance(0.1) { // somebody else's commit, which moves a head
-		for _, name := range []string{catalog.AgentEvents, catalog.DeadLetters} {
-			head := w.lake.tables[name].head
-			w.lake.land(w.lake.tables[name], &simSnapshot{parent: head, offsets: head.offsets})
-		}
+	if w.chance(0.1) {
+		w.lake.maintain(w.rng.IntN(3) == 0)
 	}
 	w.after(w.between(0, 6*time.Second), w.chaos)
 }

@@ -279,6 +279,9 @@ func (k *worker) call(ctx context.Context, what string, effect func() error) err
 			}
 			k.note("%s: %s: arrived %v, answer lost (%v)", k.name, what, landed, err)
 			err = errReset
+			if k.chance(0.05) {
+				k.lake.maintain(true) // before anybody can look
+			}
 		})
 	default:
 		k.after(request, func() {
