@@ -272,6 +272,7 @@ func (k *worker) call(ctx context.Context, what string, effect func() error) err
 		landed := k.rng.IntN(2) == 0
 		if k.rng.IntN(2) == 0 {
 			answer += time.Hour // not even an error: it hangs
+			request += k.between(0, 25*time.Second)
 		}
 		k.after(request, func() {
 			if landed {
