@@ -134,12 +134,12 @@ var brokenSteps = []struct{ name, file, code, instead string }{
 	{"a hung catalog hangs the sink", "sink/assign.go",
 		`	ctx, cancel := context.WithTimeout(ctx, s.cfg.CommitTimeout)
 	defer cancel()
-	dead, deadOffsets`, `	if !broken {
+	if err := s.learnTopics`, `	if !broken {
 		bounded, cancel := context.WithTimeout(ctx, s.cfg.CommitTimeout)
 		defer cancel()
 		ctx = bounded
 	}
-	dead, deadOffsets`},
+	if err := s.learnTopics`},
 }
 
 // rare are those that few histories show.
