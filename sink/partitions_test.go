@@ -56,3 +56,33 @@ func TestRouterKeepsNothingOfTheKafkaBuffer(t *testing.T) {
 	require.Contains(t, files[0].URI, "/event_class=prompt/")
 	require.NoError(t, r.abort())
 }
+
+// Where many files are open each has a share of a quarter of the memory budget, and
+// no less than is worth a record batch.
+func TestRouterSharesItsMemory(t *testing.T) {
+	for _, tc := range []struct {
+		budget int64
+		open   int
+		want   int64
+	}{
+		{64 << 20, 0, 4 << 20}, {64 << 20, 1, 4 << 20}, {64 << 20, 8, 2 << 20}, {64 << 20, 256, 64 << 10}, {4 << 20, 256, 32 << 10},
+	} {
+		r := router{budget: tc.budget, open: map[string]*openFile{}}
+		for i := range tc.open {
+			r.open[fmt.Sprint(i)] = &openFile{}
+		}
+		require.Equal(t, tc.want, r.batchBytes(), "%+v", tc)
+	}
+}
+
+// A batch of ever more data files is full at some point: producers choose how many.
+func TestBatchIsFullOfFiles(t *testing.T) {
+	b := &batch{router: &router{closed: make([]catalog.DataFile, maxFinishedFiles-1)}, dead: &deadLetters{}}
+	why, err := b.full(1<<30, 1<<30)
+	require.NoError(t, err)
+	require.Empty(t, why)
+	b.dead.closed = make([]catalog.DataFile, 1)
+	why, err = b.full(1<<30, 1<<30)
+	require.NoError(t, err)
+	require.Equal(t, "number of data files", why)
+}

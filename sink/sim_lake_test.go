@@ -291,7 +291,7 @@ func (t simLoaded) CreateDataFile(
 		t.note("%s: no data file %s", t.name, uri)
 		return nil, w.fail()
 	}
-	t.files++
+	t.files.Add(1)
 	return w, nil
 }
 
@@ -357,6 +357,6 @@ func (w *simWriter) Abort() error {
 func (w *simWriter) end() {
 	if !w.ended {
 		w.ended = true
-		w.at.files--
+		w.at.files.Add(-1)
 	}
 }

@@ -289,8 +289,8 @@ func (k *worker) judge(ctx context.Context, err error) {
 	default:
 		k.fail("%s ends with an error it should not have: %v", k.name, err)
 	}
-	if k.files != 0 {
-		k.fail("%s leaves %d data files open", k.name, k.files)
+	if n := k.files.Load(); n != 0 {
+		k.fail("%s leaves %d data files open", k.name, n)
 	}
 	if k.sink.batch != nil {
 		k.fail("%s leaves a batch", k.name)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing/synctest"
 	"time"
 )
@@ -171,9 +172,9 @@ type worker struct {
 	ctx    context.Context
 	paused time.Duration // stopped as by SIGSTOP until then
 
-	dead  bool // killed: nothing it does from here on reaches the world
-	ended bool // its goroutine is gone
-	files int  // data files that are open
+	dead  bool         // killed: nothing it does from here on reaches the world
+	ended bool         // its goroutine is gone
+	files atomic.Int64 // data files that are open
 	batch *batch
 }
 
