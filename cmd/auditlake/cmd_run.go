@@ -92,7 +92,7 @@ func (a *app) runSink(ctx context.Context, cfg *config.Config, cat *catalog.Cata
 		return sink.Stats{}, err
 	}
 	workers := int(cfg.Sink.Workers)
-	settings.UntilCaughtUp, settings.Log, settings.OnStep = untilCaughtUp, a.logger(), a.killHook()
+	settings.UntilCaughtUp, settings.Log, settings.OnStep = untilCaughtUp, a.logger(), a.stepHook()
 	settings.Memory /= int64(workers)
 	defer a.boundHeap(cfg.Sink.Memory.Bytes())()
 	all := newTotals(workers)

@@ -65,8 +65,8 @@ func FreeAddress(tb testing.TB) string {
 	return listener.Addr().String()
 }
 
-// Process is a server that a test started. It ends with the test, and with the
-// test's process however that ends.
+// Process is a process that a test started: a server by Start, which ends with the
+// test, or what Spawn started. It ends with the test's process however that ends.
 type Process struct {
 	name   string
 	cmd    *exec.Cmd
@@ -79,10 +79,9 @@ type Process struct {
 // shown where the test fails. Its own Stdout and Stderr must not be set.
 func Start(tb testing.TB, name string, cmd *exec.Cmd, timeout time.Duration, ready func() error) (*Process, error) {
 	tb.Helper()
-	p := &Process{name: name, cmd: cmd, ended: make(chan struct{})}
-	cmd.Stdout, cmd.Stderr = &p.output, &p.output
-	if err := p.run(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", name, err)
+	p, err := Spawn(name, cmd)
+	if err != nil {
+		return nil, err
 	}
 	if err := p.await(timeout, ready); err != nil {
 		p.Kill()
@@ -94,6 +93,18 @@ func Start(tb testing.TB, name string, cmd *exec.Cmd, timeout time.Duration, rea
 			tb.Logf("%s said: %s", name, p.Output())
 		}
 	})
+	return p, nil
+}
+
+// Spawn starts cmd, which ends with this process however that ends; within the test
+// its caller has to end it. What it prints is kept for Output. Its own Stdout and
+// Stderr must not be set.
+func Spawn(name string, cmd *exec.Cmd) (*Process, error) {
+	p := &Process{name: name, cmd: cmd, ended: make(chan struct{})}
+	cmd.Stdout, cmd.Stderr = &p.output, &p.output
+	if err := p.run(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
 	return p, nil
 }
 
@@ -142,7 +153,8 @@ func (p *Process) Kill() {
 // Signal sends the process a signal.
 func (p *Process) Signal(s os.Signal) error { return p.cmd.Process.Signal(s) }
 
-// Ended is closed once the process has ended.
+// Ended is closed once the process has ended; how is in the ProcessState of its
+// command then.
 func (p *Process) Ended() <-chan struct{} { return p.ended }
 
 // Output is what the process has printed so far.
