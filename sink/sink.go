@@ -116,13 +116,29 @@ func (s *Sink) Run(ctx context.Context) error {
 		return err
 	}
 	defer s.admin.Close()
-	defer s.client.Close() // leaves the group
+	defer s.leave()
 	watched := make(chan error, 1)
 	watchCtx, stopWatching := context.WithCancel(ctx)
 	defer stopWatching()
 	go func() { watched <- s.watchTopics(watchCtx) }()
 	defer s.watchEnds(watchCtx)()
 	return s.consume(ctx, watched)
+}
+
+// leaveTimeout bounds how long a sink that is done waits to leave the group.
+const leaveTimeout = 5 * time.Second
+
+// leave leaves the group. A client that waits for a rebalance to end leaves only
+// after it, and that is up to another member, which may be busy for a minute: whoever
+// told this sink to stop does not wait for that.
+func (s *Sink) leave() {
+	left := make(chan struct{})
+	go func() { s.client.Close(); close(left) }()
+	select {
+	case <-left:
+	case <-time.After(leaveTimeout):
+		s.log.Warn("left without a word to the consumer group, which is amid a rebalance: it gives this sink's share away after kafka.session_timeout")
+	}
 }
 
 // consume is Run once the sink is connected.
