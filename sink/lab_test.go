@@ -54,14 +54,19 @@ func newLab(t *testing.T) *lab {
 
 // newLabOn is a lab on a broker that is there, with a lake of its own.
 func newLabOn(t *testing.T, brokers []string, topic string) *lab {
+	dir := t.TempDir()
+	return newLabOf(t, brokers, topic, catalog.Config{Type: "sqlite", URI: filepath.Join(dir, "catalog.db"), Warehouse: "file://" + filepath.Join(dir, "warehouse")})
+}
+
+// newLabOf is a lab on a broker that is there, with tables in an empty catalog.
+func newLabOf(t *testing.T, brokers []string, topic string, tables catalog.Config) *lab {
 	l := &lab{t: t, brokers: brokers, topic: topic}
 	var err error
 	l.client, err = kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.DefaultProduceTopic(topic), kgo.MetadataMinAge(100*time.Millisecond))
 	require.NoError(t, err)
 	t.Cleanup(l.client.Close)
 	l.admin = kadm.NewClient(l.client)
-	dir := t.TempDir()
-	l.catalog = catalog.Config{Type: "sqlite", URI: filepath.Join(dir, "catalog.db"), Warehouse: "file://" + filepath.Join(dir, "warehouse"), Create: true}
+	l.catalog, l.catalog.Create = tables, true
 	l.catalog.Intercept = func(table string, land func() error) error {
 		if f := l.faults.Load(); f != nil && f.table == table {
 			if f.afterClaim {
