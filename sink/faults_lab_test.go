@@ -3,6 +3,8 @@ package sink
 import (
 	"bytes"
 	"context"
+	"database/sql"
+	"flag"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -21,6 +23,8 @@ import (
 	"github.com/auditlake/auditlake/storage"
 	"github.com/auditlake/auditlake/storage/storagetest"
 )
+
+var allFaults = flag.Bool("faults", false, "every fault at every request, not a choice of them")
 
 // Failures of these tests end soon.
 func init() { againMinWait, againMaxWait = 50*time.Millisecond, 500*time.Millisecond }
@@ -42,7 +46,7 @@ func newFaultLab(t *testing.T, brokers int, tables catalog.Config) *lab {
 func onS3(t *testing.T) (catalog.Config, *faultproxy.HTTP) {
 	server := storagetest.StartS3(t, "lake")
 	p := faultproxy.StartHTTP(t, server.Endpoint)
-	server.Endpoint, server.MaxAttempts, server.AttemptTimeout, server.PartSize = p.URL, 2, 5*time.Second, 5<<20
+	server.Endpoint, server.MaxAttempts, server.AttemptTimeout, server.PartSize = p.URL, 1, 10*time.Second, 5<<20
 	return catalog.Config{
 		Type: "sqlite", URI: filepath.Join(t.TempDir(), "catalog.db"), Warehouse: "s3://lake/wh", Storage: storage.Config{S3: server},
 	}, p
@@ -194,3 +198,16 @@ func (l *lockedLines) text() string {
 }
 
 func (l *lockedLines) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+
+// holdSQLite holds a SQLite file against other writers until release.
+func holdSQLite(t *testing.T, path string) (release func()) {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+path+"?_txlock=immediate")
+	require.NoError(t, err)
+	tx, err := db.Begin()
+	require.NoError(t, err)
+	return func() {
+		require.NoError(t, tx.Rollback())
+		require.NoError(t, db.Close())
+	}
+}

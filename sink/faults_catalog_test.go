@@ -1,0 +1,161 @@
+package sink
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/auditlake/auditlake/catalog"
+	"github.com/auditlake/auditlake/catalog/catalogtest"
+	"github.com/auditlake/auditlake/internal/faultproxy"
+)
+
+// What a REST catalog answers to a commit, landed and not, and to a load, under a
+// running sink.
+func TestSinkOutlivesARESTCatalog(t *testing.T) {
+	dir := t.TempDir()
+	rest := catalogtest.StartREST(t, catalogtest.RESTOptions{Warehouse: "file://" + dir})
+	l := newFaultLab(t, 1, catalog.Config{Type: "rest", URI: rest.URI, Warehouse: "file://" + filepath.Join(dir, "tables")})
+	l.produce(30, 5)
+	d := l.start(nil)
+	l.awaitAll(d)
+	try := func(what string, of func(*http.Request) bool, fault catalogtest.Fault, times int64) {
+		var left atomic.Int64
+		left.Store(times)
+		rest.Judge(func(r *http.Request) *catalogtest.Fault {
+			if !of(r) || left.Add(-1) < 0 {
+				return nil
+			}
+			again := fault
+			return &again
+		})
+		for end := time.Now().Add(faultPatience); left.Load() > 0; {
+			require.True(t, time.Now().Before(end), "%s did not happen", what)
+			l.produce(20, 5)
+			l.awaitAll(d)
+		}
+		rest.Judge(nil)
+	}
+	for _, status := range []int{500, 502, 503, 504, 0} {
+		for _, landed := range []bool{false, true} {
+			try(fmt.Sprintf("commit, %d, landed %t", status, landed), catalogtest.IsCommit, catalogtest.Fault{Status: status, Landed: landed}, 2)
+		}
+	}
+	for _, status := range []int{409, 429} { // nothing was done
+		try(fmt.Sprint("commit, ", status), catalogtest.IsCommit, catalogtest.Fault{Status: status}, 2)
+	}
+	for _, landed := range []bool{false, true} {
+		try("commit, slow", catalogtest.IsCommit, catalogtest.Fault{Status: 504, Landed: landed, Wait: time.Second}, 1)
+	}
+	for _, status := range []int{500, 503, 0} { // five of them are one load that fails
+		try(fmt.Sprint("load, ", status), catalogtest.IsLoad, catalogtest.Fault{Status: status}, 6)
+	}
+	require.NotZero(t, d.has("failed; what is pending is read again"), "it never had to begin again")
+	// Gone and back.
+	l.produce(20, 5)
+	rest.Kill()
+	l.produce(20, 5)
+	rest.Start()
+	l.awaitAll(d)
+	d.end(t)
+	l.requireOnce()
+}
+
+// A commit that is never answered ends with the commit timeout; what landed is found.
+func TestSinkOutlivesCommitsThatHang(t *testing.T) {
+	for _, landed := range []bool{false, true} {
+		t.Run(fmt.Sprintf("landed %t", landed), func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			rest := catalogtest.StartREST(t, catalogtest.RESTOptions{Warehouse: "file://" + dir})
+			l := newFaultLab(t, 1, catalog.Config{Type: "rest", URI: rest.URI, Warehouse: "file://" + filepath.Join(dir, "tables")})
+			l.produce(30, 5)
+			d := l.start(func(cfg *Config) { cfg.CommitTimeout = 3 * time.Second })
+			l.awaitAll(d)
+			rest.Judge(func(r *http.Request) *catalogtest.Fault {
+				if !catalogtest.IsCommit(r) {
+					return nil
+				}
+				return &catalogtest.Fault{Landed: landed, Wait: time.Hour}
+			})
+			l.produce(30, 5)
+			d.awaitLine(t, "failed; what is pending is read again", "outcome of the snapshot commit is unknown")
+			rest.Judge(nil)
+			l.awaitAll(d)
+			d.end(t)
+			l.requireOnce()
+		})
+	}
+}
+
+// PostgreSQL: a COMMIT whose answer is lost, landed and not; a network that is cut,
+// refuses and hangs; a server that crashes and comes back.
+func TestSinkOutlivesPostgres(t *testing.T) {
+	pg := catalogtest.StartPostgres(t)
+	cutter := catalogtest.StartCutter(t, pg)
+	wire := faultproxy.StartTCP(t, strings.Split(strings.Split(cutter.URI, "@")[1], "/")[0])
+	uri := strings.Replace(cutter.URI, strings.Split(strings.Split(cutter.URI, "@")[1], "/")[0], wire.Address, 1)
+	l := newFaultLab(t, 1, catalog.Config{Type: "postgres", URI: uri, Warehouse: "file://" + t.TempDir()})
+	l.produce(30, 5)
+	d := l.start(func(cfg *Config) { cfg.CommitTimeout = 5 * time.Second })
+	l.awaitAll(d)
+	for range 2 {
+		for _, landed := range []bool{false, true} {
+			cutter.LoseCommit(landed)
+			l.produce(20, 5)
+			l.awaitAll(d)
+		}
+	}
+	for _, fault := range []func(){wire.Cut, func() { wire.Refuse(true) }, func() { wire.Stall(true) }} {
+		l.produce(20, 5)
+		fault()
+		l.produce(20, 5)
+		time.Sleep(time.Second)
+		wire.Mend()
+		l.awaitAll(d)
+	}
+	wire.Refuse(true) // for longer than a snapshot commit is tried
+	l.produce(20, 5)
+	d.awaitLine(t, "failed; what is pending is read again", "cannot be reached: start it, or correct catalog.uri")
+	wire.Mend()
+	l.awaitAll(d)
+	pg.Kill()
+	l.produce(20, 5)
+	pg.Start()
+	l.awaitAll(d)
+	d.end(t)
+	l.requireOnce()
+}
+
+// SQLite: another writer holds the catalog for longer than a commit is tried, and the
+// file is gone for a while.
+func TestSinkOutlivesAHeldSQLite(t *testing.T) {
+	tables := localTables(t)
+	l := newFaultLab(t, 1, tables)
+	l.produce(30, 5)
+	d := l.start(func(cfg *Config) { cfg.CommitTimeout = time.Second })
+	l.awaitAll(d)
+	release := holdSQLite(t, tables.URI)
+	l.produce(30, 5)
+	d.awaitLine(t, "failed; what is pending is read again")
+	release()
+	l.awaitAll(d)
+	warehouse := strings.TrimPrefix(tables.Warehouse, "file://")
+	require.NoError(t, os.Rename(warehouse, warehouse+".away"))
+	l.produce(30, 5)
+	before := d.has("failed; what is pending is read again")
+	require.Eventually(t, func() bool { return d.has("failed; what is pending is read again") > before }, faultPatience, 20*time.Millisecond)
+	// Its folders were perhaps made anew: what is in them no snapshot refers to.
+	require.NoError(t, os.RemoveAll(warehouse))
+	require.NoError(t, os.Rename(warehouse+".away", warehouse))
+	l.awaitAll(d)
+	d.end(t)
+	l.requireOnce()
+}
