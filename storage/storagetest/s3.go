@@ -70,7 +70,7 @@ func start(tb testing.TB, binary string) (storage.S3Config, error) {
 		Endpoint: "http://" + address, Region: region, PathStyle: true,
 		AccessKeyID: "test-access-key", SecretAccessKey: "test-secret-key",
 	}
-	cmd := exec.Command(binary, "--port", address, "--quiet", "--health", "/health", "posix", tb.TempDir())
+	cmd := exec.Command(binary, "--port", address, "--quiet", "--health", "/health", "--iam-dir", tb.TempDir(), "posix", tb.TempDir())
 	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+cfg.AccessKeyID, "ROOT_SECRET_KEY="+cfg.SecretAccessKey)
 	_, err := part.Start(tb, "versitygw", cmd, startTimeout, func() error { return healthy(cfg.Endpoint) })
 	return cfg, err
@@ -95,6 +95,21 @@ func Client(cfg storage.S3Config) *s3.Client {
 		BaseEndpoint: aws.String(cfg.Endpoint), Region: cfg.Region, UsePathStyle: cfg.PathStyle,
 		Credentials: credentials.NewStaticCredentialsProvider(cfg.AccessKeyID, cfg.SecretAccessKey, cfg.SessionToken),
 	})
+}
+
+// AddUser makes a user of the server who may nothing with the buckets that are there,
+// and says how he reaches it.
+func AddUser(tb testing.TB, cfg storage.S3Config, accessKeyID, secret string) storage.S3Config {
+	tb.Helper()
+	binary, ok := find()
+	part.Need(tb, "versitygw, the S3 server of these tests,", ok, install)
+	out, err := exec.Command(binary, "admin", "--access", cfg.AccessKeyID, "--secret", cfg.SecretAccessKey, "--endpoint-url", cfg.Endpoint,
+		"create-user", "--access", accessKeyID, "--secret", secret, "--role", "user").CombinedOutput()
+	if err != nil {
+		tb.Fatalf("make user %s: %v: %s", accessKeyID, err, out)
+	}
+	cfg.AccessKeyID, cfg.SecretAccessKey = accessKeyID, secret
+	return cfg
 }
 
 func makeBuckets(tb testing.TB, cfg storage.S3Config, buckets []string) {
