@@ -38,7 +38,10 @@ func (c *Catalog) judgeError(name string, err error, otherwise Outcome) (Outcome
 		return OutcomeRefused, &ConfigError{Text: fmt.Sprintf(
 			"catalog %s cannot be opened: check that the file and its folder are there and writable for this user", c.cfg.URI), Err: err}
 	case sqlite3.SQLITE_FULL:
-		return OutcomeRetry, fmt.Errorf("the disk of catalog %s is full: make room: %w", c.cfg.URI, err)
+		otherwise = OutcomeRetry
+	}
+	if fails := diskFails(c.cfg, err); fails != nil {
+		err = fails
 	}
 	return otherwise, err
 }

@@ -36,6 +36,9 @@ func openSQLite(ctx context.Context, cfg Config) (*Catalog, error) {
 		// Whoever verifies need not be able to change what is verified.
 		cat, err = dialSQLite(ctx, cfg, readOnly(cfg.URI), false)
 	}
+	if fails := diskFails(cfg, err); fails != nil {
+		return nil, fails
+	}
 	if err != nil {
 		return nil, &ConfigError{Text: fmt.Sprintf("catalog %s cannot be used: check that it is a SQLite file and that its folder is writable", cfg.URI), Err: err}
 	}
@@ -73,6 +76,18 @@ func sqliteCode(err error) int {
 		return e.Code() & 0xff
 	}
 	return 0
+}
+
+// diskFails tells of a disk that is full: SQLite says so, or only that it cannot make
+// the file that its readers share too. It returns nil for other errors.
+func diskFails(cfg Config, err error) error {
+	switch sqliteCode(err) {
+	case sqlite3.SQLITE_FULL:
+		return fmt.Errorf("the disk of catalog %s is full: make room: %w", cfg.URI, err)
+	case sqlite3.SQLITE_IOERR:
+		return fmt.Errorf("the disk of catalog %s is full or broken: make room, or mend it: %w", cfg.URI, err)
+	}
+	return nil
 }
 
 func sqliteFile(cfg Config) error {

@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -123,6 +124,9 @@ func (c *cache) holdIn(ctx context.Context, dir string, files []catalog.PlannedF
 	for _, f := range missing {
 		group.Go(func() error {
 			if err := c.fetch(gctx, f, paths[f.URI]); err != nil {
+				if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+					err = fmt.Errorf("%w: free space on this disk, or name another folder in sql.cache_dir", err)
+				}
 				return fmt.Errorf("fetch data file %s: %w", f.URI, err)
 			}
 			return nil
