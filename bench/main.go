@@ -4,7 +4,9 @@
 // level, on as many threads (-procs, one unless told).
 //
 //	go run ./bench -events 400000 -rounds 3
+//	go run ./bench freshness
 //
+// The second form measures how soon an event can be queried; see docs/operating.md.
 // Both run as child processes; CPU seconds and peak memory are what the kernel
 // says of them. The broker is a process of its own and is not counted. Exit
 // code 1: something failed, or -least-ratio or -most-memory does not hold.
@@ -25,6 +27,8 @@ import (
 	"time"
 )
 
+const benchTopic = "bench" // of the development broker
+
 type options struct {
 	events, rounds, partitions, level, procs int
 	seed                                     int
@@ -36,6 +40,9 @@ type options struct {
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "duckdb" {
 		exit(runDuckDB(os.Args[2:]))
+	}
+	if len(os.Args) > 1 && os.Args[1] == "freshness" {
+		exit(runFreshness(os.Args[2:]))
 	}
 	var o options
 	flag.IntVar(&o.events, "events", 400_000, "events to generate")
@@ -72,21 +79,33 @@ type result struct {
 	out       int64 // bytes of Parquet
 }
 
-func run(o options) error {
+// prepare makes the working folder and the binary, where none is named.
+func (o *options) prepare() (done func(), err error) {
+	done = func() {}
 	if o.dir == "" {
 		dir, err := os.MkdirTemp("", "auditlake-bench")
 		if err != nil {
-			return err
+			return nil, err
 		}
-		defer func() { _ = os.RemoveAll(dir) }() // a temporary folder
+		done = func() { _ = os.RemoveAll(dir) } // a temporary folder
 		o.dir = dir
 	}
 	if o.binary == "" {
 		o.binary = filepath.Join(o.dir, "auditlake")
 		if err := quiet(exec.Command("go", "build", "-o", o.binary, "./cmd/auditlake")); err != nil {
-			return err
+			done()
+			return nil, err
 		}
 	}
+	return done, nil
+}
+
+func run(o options) error {
+	done, err := o.prepare()
+	if err != nil {
+		return err
+	}
+	defer done()
 	events := filepath.Join(o.dir, "events.ndjson")
 	if err := quiet(exec.Command(o.binary, "gen", "--events", fmt.Sprint(o.events), "--seed", fmt.Sprint(o.seed), "--span", o.span, "--force", "--out", events)); err != nil {
 		return err
@@ -95,11 +114,14 @@ func run(o options) error {
 	if err != nil {
 		return err
 	}
-	broker, stop, err := startBroker(o, events)
+	broker, stop, err := startBroker(o)
 	if err != nil {
 		return err
 	}
 	defer stop()
+	if err := fill(o, broker, events); err != nil {
+		return fmt.Errorf("fill the broker: %w", err)
+	}
 	fmt.Printf("%d events over %s, %.0f B each, %d topic partitions, zstd level %d, GOMAXPROCS=%d, %s, %d cores of %s\n",
 		o.events, o.span, float64(info.Size())/float64(o.events), o.partitions, o.level, o.procs, runtime.Version(), runtime.NumCPU(), cpuModel())
 	return o.runRounds(broker, events)
@@ -199,13 +221,13 @@ func runSink(o options, broker string, round int) (result, error) {
 }
 
 // startBroker starts the development broker as a process of its own, on a port
-// that is free, and fills its topic.
-func startBroker(o options, events string) (addr string, stop func(), err error) {
+// that is free.
+func startBroker(o options) (addr string, stop func(), err error) {
 	dir := filepath.Join(o.dir, "broker")
 	if err := os.RemoveAll(dir); err != nil { // events of an earlier run would count twice
 		return "", nil, err
 	}
-	cmd := exec.Command(o.binary, "dev-broker", "--dir", dir, "--port", "0", "--topic", fmt.Sprintf("bench:%d", o.partitions))
+	cmd := exec.Command(o.binary, "dev-broker", "--dir", dir, "--port", "0", "--topic", fmt.Sprintf("%s:%d", benchTopic, o.partitions))
 	var errText strings.Builder
 	cmd.Stderr = &errText
 	out, err := cmd.StdoutPipe()
@@ -225,10 +247,6 @@ func startBroker(o options, events string) (addr string, stop func(), err error)
 		stop()
 		return "", nil, fmt.Errorf("the broker says %q, not where it listens\n%s", line, errText.String())
 	}
-	if err := fill(o, addr, events); err != nil {
-		stop()
-		return "", nil, fmt.Errorf("fill the broker: %w", err)
-	}
 	return addr, stop, nil
 }
 
@@ -243,8 +261,8 @@ func fill(o options, broker, events string) error {
 // writeConfig writes the configuration of a lake in dir.
 func (o options) writeConfig(dir, broker, group string) (path string, err error) {
 	path = filepath.Join(dir, "auditlake.yaml")
-	text := fmt.Sprintf("kafka: {brokers: [%q], topics: [bench], group: %s}\ncatalog: {type: sqlite, uri: catalog.db}\nwarehouse: warehouse\nsink: {compression_level: %d}\n",
-		broker, group, o.level)
+	text := fmt.Sprintf("kafka: {brokers: [%q], topics: [%s], group: %s}\ncatalog: {type: sqlite, uri: catalog.db}\nwarehouse: warehouse\nsink: {compression_level: %d}\n",
+		broker, benchTopic, group, o.level)
 	return path, os.WriteFile(path, []byte(text), 0o644)
 }
 

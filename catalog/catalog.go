@@ -59,6 +59,7 @@ type Catalog struct {
 	judge func(err error) (outcome Outcome, explained error, ok bool)
 	// vended keeps the keys of tables, where the catalog is one that gives them.
 	vended *vendor
+	turns  turns // of CommitBatch
 }
 
 // ErrNotInitialized says that the catalog, namespace or a table is not there

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math/rand/v2"
-	"time"
 
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
@@ -30,6 +28,9 @@ type Batch struct {
 
 	// OnRetry, when set, hears of every attempt that did not succeed.
 	OnRetry func(attempt int, err error)
+	// OnOthers, when set, hears that the batch waited for others, who made snapshot
+	// commits meanwhile: for its turn in this process, or in a race that it lost.
+	OnOthers func()
 }
 
 // Landed describes a snapshot commit that is in the table.
@@ -105,13 +106,6 @@ func (e *UnknownError) Error() string {
 // Unwrap returns the last error.
 func (e *UnknownError) Unwrap() error { return e.Err }
 
-// Waits between attempts of a snapshot commit: exponential with full jitter,
-// so that many writers on one table spread out.
-const (
-	commitMinWait = 20 * time.Millisecond
-	commitMaxWait = 5 * time.Second
-)
-
 // Target is a table as the snapshot commit needs it: iceberg-go's, or the model of
 // one in a simulation.
 type Target interface {
@@ -145,13 +139,6 @@ const (
 	OutcomeRetry           // definite: this attempt did not land
 	OutcomeUnknown         // this attempt may have landed, or may yet
 )
-
-// CommitBatch is Commit to one of the catalog's tables. A table that is gone or a
-// catalog that cannot be written is a *ConfigError; where an earlier attempt may
-// have landed, it is the cause of an *UnknownError.
-func (c *Catalog) CommitBatch(ctx context.Context, name string, b Batch) (Landed, error) {
-	return Commit(ctx, name, icebergTarget{c, name}, b)
-}
 
 // Commit lands a batch once, or not at all. It retries until ctx is done; every
 // attempt starts by reading the table again, so an attempt whose answer was lost is
@@ -232,39 +219,6 @@ func try(ctx context.Context, name string, to Target, b Batch) (Landed, Outcome,
 	}
 	outcome, err := to.Judge(err, OutcomeUnknown)
 	return Landed{}, outcome, err
-}
-
-// icebergTarget is a table of the catalog as Commit sees it.
-type icebergTarget struct {
-	cat  *Catalog
-	name string
-}
-
-// Head implements Target.
-func (t icebergTarget) Head(ctx context.Context) (Head, error) {
-	table, err := t.cat.Load(ctx, t.name)
-	if err != nil {
-		return nil, err
-	}
-	return table, nil
-}
-
-// Judge implements Target.
-func (t icebergTarget) Judge(err error, otherwise Outcome) (Outcome, error) {
-	var cfg *ConfigError
-	if errors.As(err, &cfg) {
-		return OutcomeRefused, err
-	}
-	return t.cat.judgeError(t.name, err, otherwise)
-}
-
-// Pause implements Target.
-func (t icebergTarget) Pause(ctx context.Context, attempt int) {
-	wait := min(commitMinWait<<min(attempt-1, 20), commitMaxWait)
-	select {
-	case <-ctx.Done():
-	case <-time.After(rand.N(wait)):
-	}
 }
 
 // Stage implements Head: head pinned, files added, offsets set, in one transaction.

@@ -136,9 +136,9 @@ func (s *Sink) land(ctx context.Context, table string, b *batch, files []catalog
 }
 
 func (s *Sink) commit(ctx context.Context, table string, b catalog.Batch) (catalog.Landed, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.CommitTimeout)
+	ctx, renew, cancel := renewable(ctx, s.cfg.CommitTimeout)
 	defer cancel()
-	b.Version = s.cfg.Version
+	b.Version, b.OnOthers = s.cfg.Version, renew
 	b.OnRetry = func(attempt int, err error) {
 		s.stats.CommitRetries++
 		s.stats.FlushErr = err.Error()
@@ -146,6 +146,13 @@ func (s *Sink) commit(ctx context.Context, table string, b catalog.Batch) (catal
 		s.log.Warn("snapshot commit did not succeed, trying again", "table", table, "attempt", attempt, "err", err)
 	}
 	return s.lake.CommitBatch(ctx, table, b)
+}
+
+// renewable is ctx that ends a time after it was made, or was last renewed.
+func renewable(ctx context.Context, d time.Duration) (out context.Context, renew func(), cancel context.CancelFunc) {
+	out, end := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(d, func() { end(context.DeadlineExceeded) })
+	return out, func() { timer.Reset(d) }, func() { timer.Stop(); end(nil) }
 }
 
 // neverLands tells the outcomes of a snapshot commit after which its data files
