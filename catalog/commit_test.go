@@ -255,18 +255,18 @@ func TestCommitBatchWithoutFiles(t *testing.T) {
 // attempt may land yet.
 func TestCommitBatchFencedAfterUnknownKeepsFiles(t *testing.T) {
 	cfg := testConfig(t)
-	var c *Catalog
+	other := initTest(t, cfg) // of another process: those of one take turns
 	armed := true
 	cfg.Intercept = func(_ string, land func() error) error {
 		if !armed {
 			return land()
 		}
 		armed = false
-		_, err := c.CommitBatch(context.Background(), AgentEvents, eventBatch(t, c, 0, 7))
+		_, err := other.CommitBatch(context.Background(), AgentEvents, eventBatch(t, other, 0, 7))
 		require.NoError(t, err)
 		return errLost
 	}
-	c = initTest(t, cfg)
+	c := openTest(t, cfg)
 	_, err := c.CommitBatch(context.Background(), AgentEvents, eventBatch(t, c, 0, 10))
 	var fenced *FencedError
 	require.ErrorAs(t, err, &fenced)
