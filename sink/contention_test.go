@@ -124,7 +124,7 @@ func (c *contention) compete() {
 func (c *contention) config(worker int) Config {
 	cfg := c.lab.config()
 	cfg.UntilCaughtUp, cfg.Group, cfg.SessionTimeout = false, contentionGroup, 20*time.Second
-	cfg.ShutdownTimeout, cfg.CommitTimeout = patience, 4*time.Second
+	cfg.ShutdownTimeout, cfg.CommitTimeout = patience, time.Minute
 	cfg.OnFlush = func(f Flush) {
 		if f.Outcome == OutcomeLanded {
 			c.mu.Lock()
