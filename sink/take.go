@@ -23,8 +23,6 @@ func (s *Sink) fetchErrors(fetches kgo.Fetches) error {
 		switch {
 		case errors.Is(fe.Err, context.DeadlineExceeded), errors.Is(fe.Err, context.Canceled):
 			// the poll's own end
-		case groupSession(fe.Err):
-			s.log.Warn("out of the consumer group; joining again", "err", fe.Err)
 		case errors.As(fe.Err, &tooLarge):
 			return &Error{Text: fmt.Sprintf("a record batch of %s/%d is too large to be decompressed: the client would not go past it", fe.Topic, fe.Partition), Err: fe.Err}
 		case errors.Is(fe.Err, kerr.OffsetOutOfRange), errors.As(fe.Err, &dataLoss):
@@ -40,6 +38,8 @@ func (s *Sink) fetchErrors(fetches kgo.Fetches) error {
 			return notAllowed(fe.Topic, fe.Err)
 		case errors.Is(fe.Err, kerr.SaslAuthenticationFailed):
 			return &Error{Text: "Kafka refuses the login: check kafka.sasl", Usage: true, Err: fe.Err}
+		case groupSession(fe.Err):
+			s.log.Warn("out of the consumer group; joining again", "err", fe.Err)
 		case fe.Topic == "":
 			s.log.Warn("consumer group; trying again", "err", fe.Err)
 		default:

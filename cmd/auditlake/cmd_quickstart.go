@@ -198,7 +198,7 @@ func (q *quickstart) sink(ctx context.Context) func(*catalog.Catalog) error {
 				return err
 			}
 		}
-		return q.sayRun(stats, time.Since(q.started))
+		return q.sayRun(stats, true, time.Since(q.started))
 	}
 }
 

@@ -72,7 +72,7 @@ its start is in the tables. It says where an open transaction held that back.`,
 				if e := writeJSON(a.stdout, summary(stats)); e != nil {
 					return e
 				}
-			} else if e := a.sayRun(stats, time.Since(started)); e != nil {
+			} else if e := a.sayRun(stats, untilCaughtUp && ctx.Err() == nil, time.Since(started)); e != nil {
 				return e
 			}
 			if err == nil && stats.CommittedRows+stats.CommittedDead == 0 {
@@ -294,9 +294,13 @@ func summary(s sink.Stats) runSummary {
 	return runSummary{s.Records, s.Bytes, s.CommittedRows, s.CommittedDead, s.DeadLetters, s.Misfits, s.Commits, s.Files, s.FileBytes, s.Fenced, s.CommitRetries}
 }
 
-func (a *app) sayRun(s sink.Stats, took time.Duration) error {
+// sayRun tells what a run did; caughtUp tells that it ended by having everything.
+func (a *app) sayRun(s sink.Stats, caughtUp bool, took time.Duration) error {
 	if s.CommittedRows+s.CommittedDead == 0 {
-		return a.say("nothing new: the tables hold every record")
+		if caughtUp {
+			return a.say("nothing new: the tables hold every record")
+		}
+		return a.say("nothing committed")
 	}
 	err := a.say("committed %s and %s in %s, %s (%s), in %s",
 		ui.Plural(s.CommittedRows, "event", "events"), ui.Plural(s.CommittedDead, "dead letter", "dead letters"),

@@ -44,7 +44,8 @@ type topicPartition struct {
 	partition int32
 }
 
-// progress is when a worker last made some: a snapshot commit, or nothing to do.
+// progress is when a worker last made some: a snapshot commit, or, as a member of
+// the consumer group, nothing to do.
 type progress struct {
 	at      time.Time
 	commits int64
@@ -139,7 +140,7 @@ func (h *health) look(now time.Time) {
 	fresh, caughtUp := map[topicPartition]*freshness{}, true
 	for i, w := range workers {
 		caughtUp = caughtUp && w.Member && !w.Heard.IsZero()
-		if behind(w) == 0 || w.Commits != h.progress[i].commits {
+		if w.Member && behind(w) == 0 || w.Commits != h.progress[i].commits {
 			h.progress[i] = progress{now, w.Commits}
 		}
 		for _, p := range w.Owned {
@@ -185,13 +186,26 @@ func (h *health) healthy(now time.Time) (ok bool, why string) {
 	for i, w := range workers {
 		n := behind(w)
 		all += n
-		if i >= len(h.progress) || n == 0 {
+		if i >= len(h.progress) {
 			continue
 		}
-		if age := now.Sub(h.progress[i].at); age > h.stalledAfter {
+		age := now.Sub(h.progress[i].at)
+		if age <= h.stalledAfter {
+			continue
+		}
+		if !w.Member { // what waits for it is not known
+			return false, fmt.Sprintf("worker %d: not a member of the consumer group for %s, longer than metrics.stalled_after (%s)",
+				i+1, ageText(age), config.Duration(h.stalledAfter))
+		}
+		if n > 0 {
 			why := fmt.Sprintf("worker %d: no snapshot commit for %s, longer than metrics.stalled_after (%s), while %s wait",
 				i+1, ageText(age), config.Duration(h.stalledAfter), ui.Plural(n, "record", "records"))
 			return false, why + because(w.FlushErr)
+		}
+	}
+	for i, w := range workers {
+		if !w.Member {
+			return true, fmt.Sprintf("worker %d: not a member of the consumer group yet", i+1)
 		}
 	}
 	if all == 0 {
