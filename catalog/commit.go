@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"time"
 
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
@@ -151,7 +152,11 @@ func Commit(ctx context.Context, name string, to Target, b Batch) (Landed, error
 	var last error
 	unknown := false // an attempt without a definite answer was made
 	for attempt := 1; ; attempt++ {
-		landed, outcome, err := try(ctx, name, to, b)
+		landed, outcome, sent, err := try(ctx, name, to, b)
+		if sent && outcome != OutcomeUnknown && (outcome == OutcomeRefused || ctx.Err() != nil) {
+			// No attempt follows that would read the table first.
+			landed, outcome, err = lastLook(ctx, to, b.ID, outcome, err)
+		}
 		switch outcome {
 		case OutcomeLanded:
 			landed.Attempts = attempt
@@ -188,37 +193,56 @@ func Commit(ctx context.Context, name string, to Target, b Batch) (Landed, error
 	}
 }
 
+// lastLookTimeout is how long the last look at the table may take.
+const lastLookTimeout = 2 * time.Second
+
+// lastLook tells whether the last commit that was sent landed: what is between here
+// and the catalog may have answered a refusal for it, and a commit that was sent
+// twice conflicts with itself.
+func lastLook(ctx context.Context, to Target, commitID string, outcome Outcome, cause error) (Landed, Outcome, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLookTimeout)
+	defer cancel()
+	head, err := to.Head(ctx)
+	if err != nil {
+		return Landed{}, OutcomeUnknown, cause
+	}
+	if snapshot, ok := head.CommitSnapshot(commitID); ok {
+		return Landed{SnapshotID: snapshot, Late: true}, OutcomeLanded, nil
+	}
+	return Landed{}, outcome, cause
+}
+
 // try reads the table, judges the batch against it and sends one commit.
-func try(ctx context.Context, name string, to Target, b Batch) (Landed, Outcome, error) {
+func try(ctx context.Context, name string, to Target, b Batch) (landed Landed, outcome Outcome, sent bool, err error) {
 	head, err := to.Head(ctx)
 	if err != nil {
 		outcome, err := to.Judge(err, OutcomeRetry)
-		return Landed{}, outcome, err
+		return Landed{}, outcome, false, err
 	}
 	have, err := head.Offsets()
 	if err != nil {
-		return Landed{}, OutcomeRefused, err
+		return Landed{}, OutcomeRefused, false, err
 	}
 	if id, ok := head.CommitSnapshot(b.ID); ok {
-		return Landed{SnapshotID: id, Late: true}, OutcomeLanded, nil
+		return Landed{SnapshotID: id, Late: true}, OutcomeLanded, false, nil
 	}
 	for _, r := range b.Ranges {
 		if o, ok := have[r.TopicPartition]; ok && !r.follows(o) {
-			return Landed{}, OutcomeRefused, &FencedError{
+			return Landed{}, OutcomeRefused, false, &FencedError{
 				Table: name, Partition: r.TopicPartition, Start: r.Start, End: r.End, Committed: o.Next}
 		}
 	}
 	commit, err := head.Stage(ctx, b, have)
 	if err != nil {
 		outcome, err := to.Judge(err, OutcomeRetry)
-		return Landed{}, outcome, err
+		return Landed{}, outcome, false, err
 	}
 	snapshot, err := commit(ctx)
 	if err == nil {
-		return Landed{SnapshotID: snapshot}, OutcomeLanded, nil
+		return Landed{SnapshotID: snapshot}, OutcomeLanded, true, nil
 	}
-	outcome, err := to.Judge(err, OutcomeUnknown)
-	return Landed{}, outcome, err
+	outcome, err = to.Judge(err, OutcomeUnknown)
+	return Landed{}, outcome, true, err
 }
 
 // Stage implements Head: head pinned, files added, offsets set, in one transaction.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	icerest "github.com/apache/iceberg-go/catalog/rest"
 	"github.com/apache/iceberg-go/table"
 	sqlite3 "modernc.org/sqlite/lib"
 )
@@ -57,6 +58,9 @@ func neverSent(err error) bool {
 // isConflict reports a definite "not landed": the catalog refused the commit's
 // requirements. iceberg-go's SQL catalog says so in text only.
 func isConflict(err error) bool {
+	if errors.Is(err, icerest.ErrCommitStateUnknown) {
+		return false // whatever its text
+	}
 	return errors.Is(err, table.ErrCommitFailed) || strings.Contains(strings.ToLower(err.Error()), "requirement failed")
 }
 

@@ -349,3 +349,54 @@ func TestRESTVendedKeysAreRenewedInTime(t *testing.T) {
 	}
 	require.Empty(t, gate.Refused())
 }
+
+// What stands between the sink and the catalog refuses a commit that has landed: it
+// counts as landed, and nobody may take its data files for his own.
+func TestRESTRefusesWhatLanded(t *testing.T) {
+	rest, cfg := startLocalREST(t, catalogtest.Auth{})
+	for _, status := range []int{400, 401, 403, 409, 429} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			cfg := cfg
+			cfg.Namespace = fmt.Sprintf("landed%d", status)
+			rest.Judge(nil)
+			c := initTest(t, cfg)
+			loseREST(rest, catalogtest.Fault{Status: status, Landed: true, Body: "<html>blocked</html>"})
+			landed, err := c.CommitBatch(context.Background(), AgentEvents, eventBatch(t, c, 0, 5))
+			require.NoError(t, err)
+			require.True(t, landed.Late)
+			require.EqualValues(t, 5, verifyClean(t, c).rows(AgentEvents))
+		})
+	}
+}
+
+// The same at the deadline, with a catalog that cannot be read any more: the outcome
+// is not known, whatever the last answer was.
+func TestRESTRefusesAtTheDeadline(t *testing.T) {
+	rest, cfg := startLocalREST(t, catalogtest.Auth{})
+	for _, status := range []int{403, 409, 429} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			cfg := cfg
+			cfg.Namespace = fmt.Sprintf("deadline%d", status)
+			rest.Judge(nil)
+			c := initTest(t, cfg)
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			b := eventBatch(t, c, 0, 5)
+			var sent atomic.Bool
+			rest.Judge(func(r *http.Request) *catalogtest.Fault {
+				switch {
+				case catalogtest.IsCommit(r):
+					sent.Store(true)
+					cancel()
+					return &catalogtest.Fault{Status: status, Landed: true}
+				case sent.Load():
+					return &catalogtest.Fault{Status: 503}
+				}
+				return nil
+			})
+			_, err := c.CommitBatch(ctx, AgentEvents, b)
+			var unknown *UnknownError
+			require.ErrorAs(t, err, &unknown)
+		})
+	}
+}

@@ -295,6 +295,11 @@ func (s *Sink) pinNew(ctx context.Context, tps []topicPartition, offsets, dead c
 	at := map[topicPartition]int64{}
 	for _, tp := range tps {
 		id := s.idOf(tp)
+		for _, held := range []catalog.Offsets{offsets, dead} {
+			if err := sameTopic(id, held); err != nil {
+				return nil, err
+			}
+		}
 		_, known := offsets[id]
 		_, knownDead := dead[id]
 		if first, ok := starts.Lookup(tp.topic, tp.partition); ok && first.Err == nil && !known && !knownDead {
@@ -309,6 +314,22 @@ func (s *Sink) pinNew(ctx context.Context, tps []topicPartition, offsets, dead c
 	}
 	_, offsets, err := s.loadOffsets(ctx, catalog.AgentEvents)
 	return offsets, err
+}
+
+// sameTopic refuses a topic of which the tables hold offsets under another cluster
+// or topic id. Nothing may be noted of such a topic: it would be refused for good.
+func sameTopic(id catalog.TopicPartition, offsets catalog.Offsets) error {
+	for other := range offsets {
+		switch {
+		case other.Topic != id.Topic:
+		case other.ClusterID != id.ClusterID:
+			return &Error{Text: fmt.Sprintf(
+				"the tables hold offsets of topic %s on cluster %s, this is cluster %s: give each cluster its own catalog.namespace", id.Topic, other.ClusterID, id.ClusterID)}
+		case other.TopicID != id.TopicID:
+			return recreated(id.Topic, other.TopicID, id.TopicID)
+		}
+	}
+	return nil
 }
 
 func (s *Sink) idOf(tp topicPartition) catalog.TopicPartition {
@@ -329,15 +350,8 @@ func (s *Sink) loadOffsets(ctx context.Context, name string) (lakeTable, catalog
 // skip or repeat records.
 func (s *Sink) position(tp topicPartition, offsets, dead catalog.Offsets, first, end int64) (*progress, error) {
 	id := s.idOf(tp)
-	for other := range offsets {
-		switch {
-		case other.Topic != tp.topic:
-		case other.ClusterID != id.ClusterID:
-			return nil, &Error{Text: fmt.Sprintf(
-				"the tables hold offsets of topic %s on cluster %s, this is cluster %s: give each cluster its own catalog.namespace", tp.topic, other.ClusterID, id.ClusterID)}
-		case other.TopicID != id.TopicID:
-			return nil, recreated(tp.topic, other.TopicID, id.TopicID)
-		}
+	if err := sameTopic(id, offsets); err != nil {
+		return nil, err
 	}
 	p := &progress{id: id, deadNext: -1, high: end}
 	if d, ok := dead[id]; ok {

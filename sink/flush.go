@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -150,20 +151,38 @@ func (s *Sink) commit(ctx context.Context, table string, b catalog.Batch) (catal
 
 // renewable is ctx that ends a time after it was made, or was last renewed.
 func renewable(ctx context.Context, d time.Duration) (out context.Context, renew func(), cancel context.CancelFunc) {
-	out, end := context.WithCancelCause(ctx)
+	inner, end := context.WithCancelCause(ctx)
 	timer := time.AfterFunc(d, func() { end(context.DeadlineExceeded) })
-	return out, func() { timer.Reset(d) }, func() { timer.Stop(); end(nil) }
+	until := &atomic.Pointer[time.Time]{}
+	note := func() { at := time.Now().Add(d); until.Store(&at) }
+	note()
+	return renewed{inner, until}, func() { note(); timer.Reset(d) }, func() { timer.Stop(); end(nil) }
+}
+
+// renewed tells its deadline as of now.
+type renewed struct {
+	context.Context
+	until *atomic.Pointer[time.Time]
+}
+
+// Deadline implements context.Context.
+func (r renewed) Deadline() (time.Time, bool) {
+	until := *r.until.Load()
+	if outer, ok := r.Context.Deadline(); ok && outer.Before(until) {
+		return outer, true
+	}
+	return until, true
 }
 
 // neverLands tells the outcomes of a snapshot commit after which its data files
-// are nobody's: no attempt of it can have landed, or land yet.
+// are nobody's: no attempt of it can have landed, or land yet. A *ConfigError is
+// none of them: a refusal may be somebody's on the way to the catalog.
 func neverLands(err error) bool {
 	var (
 		unknown  *catalog.UnknownError
 		fenced   *catalog.FencedError
 		conflict *catalog.ConflictError
 		not      *catalog.NotLandedError
-		config   *catalog.ConfigError
 	)
 	switch {
 	case errors.As(err, &unknown):
@@ -171,7 +190,7 @@ func neverLands(err error) bool {
 	case errors.As(err, &fenced):
 		return fenced.Deletable
 	}
-	return errors.As(err, &conflict) || errors.As(err, &not) || errors.As(err, &config)
+	return errors.As(err, &conflict) || errors.As(err, &not)
 }
 
 // eventRanges are the ranges that agent_events is to account for: every owned

@@ -322,7 +322,12 @@ func (s *Sink) pinLatest(ctx context.Context) error {
 	}
 	slices.Sort(fresh)
 	fresh = slices.Compact(fresh)
-	ends, err := s.admin.ListEndOffsets(ctx, fresh...)
+	// Where a consumer that starts at the end does: before the transactions that are open.
+	list := s.admin.ListCommittedOffsets
+	if s.cfg.ReadUncommitted {
+		list = s.admin.ListEndOffsets
+	}
+	ends, err := list(ctx, fresh...)
 	if err != nil {
 		return fmt.Errorf("list the last offsets of %s: %w", strings.Join(fresh, ", "), err)
 	}
@@ -349,6 +354,11 @@ func (s *Sink) knownTopics(ctx context.Context) (map[string]bool, error) {
 		_, offsets, err := s.loadOffsets(ctx, table)
 		if err != nil {
 			return nil, err
+		}
+		for _, topic := range s.cluster.topics() {
+			if err := sameTopic(s.idOf(topicPartition{topic: topic}), offsets); err != nil {
+				return nil, err
+			}
 		}
 		for id := range offsets {
 			known[id.Topic] = known[id.Topic] || id.ClusterID == s.cluster.id
