@@ -140,6 +140,12 @@ func TestTwoReleasesAtOnce(t *testing.T) {
 	older, newer := startDaemon(t, realBinary(t), e.config), startDaemon(t, next, e.config)
 	e.moods(30, "prompt")
 	e.arrive()
+	// The newer one has its share, and is at work, before its column is there.
+	require.True(t, eventually(func() bool {
+		e.moods(9, "prompt")
+		e.arrive()
+		return strings.Contains(readFile(t, newer.stderr), "the tables lack columns of this release")
+	}, time.Minute))
 
 	migrate := func(args ...string) (string, int) {
 		cmd := exec.Command(next, append([]string{"-c", e.config, "--detailed-exit-code", "migrate", "--json"}, args...)...)
