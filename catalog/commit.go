@@ -151,10 +151,10 @@ const (
 func Commit(ctx context.Context, name string, to Target, b Batch) (Landed, error) {
 	var last error
 	unknown := false // an attempt without a definite answer was made
+	anySent := false
 	for attempt := 1; ; attempt++ {
 		landed, outcome, sent, err := try(ctx, name, to, b)
-		if sent && outcome != OutcomeUnknown && (outcome == OutcomeRefused || ctx.Err() != nil) {
-			// No attempt follows that would read the table first.
+		if anySent = anySent || sent; sent && outcome == OutcomeRefused {
 			landed, outcome, err = lastLook(ctx, to, b.ID, outcome, err)
 		}
 		switch outcome {
@@ -182,7 +182,13 @@ func Commit(ctx context.Context, name string, to Target, b Batch) (Landed, error
 		if ctx.Err() == nil {
 			continue
 		}
+		if anySent && !unknown { // no attempt follows that would read the table first
+			landed, outcome, _ = lastLook(ctx, to, b.ID, outcome, last)
+			landed.Attempts, unknown = attempt, outcome == OutcomeUnknown
+		}
 		switch {
+		case outcome == OutcomeLanded:
+			return landed, nil
 		case unknown:
 			return Landed{}, &UnknownError{name, attempt, last}
 		case isConflict(last):

@@ -369,34 +369,54 @@ func TestRESTRefusesWhatLanded(t *testing.T) {
 	}
 }
 
-// The same at the deadline, with a catalog that cannot be read any more: the outcome
-// is not known, whatever the last answer was.
+// The same at the deadline, which may come before the answer, in the wait after it, or
+// once the table could not be read: without an answer of the catalog to a last look
+// the outcome is not known, whatever was said before; with one it is.
 func TestRESTRefusesAtTheDeadline(t *testing.T) {
+	was := readMinWait
+	readMinWait = 10 * time.Millisecond
+	t.Cleanup(func() { readMinWait = was })
 	rest, cfg := startLocalREST(t, catalogtest.Auth{})
 	for _, status := range []int{403, 409, 429} {
-		t.Run(fmt.Sprint(status), func(t *testing.T) {
-			cfg := cfg
-			cfg.Namespace = fmt.Sprintf("deadline%d", status)
-			rest.Judge(nil)
-			c := initTest(t, cfg)
-			ctx, cancel := context.WithCancel(context.Background())
-			defer cancel()
-			b := eventBatch(t, c, 0, 5)
-			var sent atomic.Bool
-			rest.Judge(func(r *http.Request) *catalogtest.Fault {
-				switch {
-				case catalogtest.IsCommit(r):
-					sent.Store(true)
-					cancel()
-					return &catalogtest.Fault{Status: status, Landed: true}
-				case sent.Load():
-					return &catalogtest.Fault{Status: 503}
-				}
-				return nil
-			})
-			_, err := c.CommitBatch(ctx, AgentEvents, b)
-			var unknown *UnknownError
-			require.ErrorAs(t, err, &unknown)
-		})
+		for retries := range 3 { // that are heard of before the deadline
+			for _, readable := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%d after %d retries readable %t", status, retries, readable), func(t *testing.T) {
+					cfg := cfg
+					cfg.Namespace = fmt.Sprintf("deadline%d_%d_%t", status, retries, readable)
+					rest.Judge(nil)
+					c := initTest(t, cfg)
+					ctx, cancel := context.WithCancel(context.Background())
+					defer cancel()
+					b := eventBatch(t, c, 0, 5)
+					b.OnRetry = func(attempt int, _ error) {
+						if attempt == retries {
+							cancel()
+						}
+					}
+					var sent atomic.Bool
+					rest.Judge(func(r *http.Request) *catalogtest.Fault {
+						switch {
+						case catalogtest.IsCommit(r):
+							sent.Store(true)
+							if retries == 0 {
+								cancel()
+							}
+							return &catalogtest.Fault{Status: status, Landed: true}
+						case sent.Load() && !(readable && ctx.Err() != nil):
+							return &catalogtest.Fault{Status: 503}
+						}
+						return nil
+					})
+					landed, err := c.CommitBatch(ctx, AgentEvents, b)
+					if err == nil { // a refusal is looked after at once
+						require.True(t, readable)
+						require.True(t, landed.Late)
+						return
+					}
+					var unknown *UnknownError
+					require.ErrorAs(t, err, &unknown)
+				})
+			}
+		}
 	}
 }
