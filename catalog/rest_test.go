@@ -402,7 +402,7 @@ func TestRESTRefusesAtTheDeadline(t *testing.T) {
 								cancel()
 							}
 							return &catalogtest.Fault{Status: status, Landed: true}
-						case sent.Load() && !(readable && ctx.Err() != nil):
+						case sent.Load() && (!readable || ctx.Err() == nil):
 							return &catalogtest.Fault{Status: 503}
 						}
 						return nil
