@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/auditlake/auditlake/catalog"
+	"github.com/auditlake/auditlake/internal/groupkeeper"
 )
 
 var contentionFor = flag.Duration("contention", 8*time.Second, "how long the workers of TestContention compete, at least")
@@ -64,7 +65,7 @@ type contention struct {
 }
 
 func newContention(t *testing.T, processes int) *contention {
-	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2*contenders, testTopic), kfake.GroupMinSessionTimeout(100*time.Millisecond))
+	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2*contenders, testTopic), kfake.GroupMinSessionTimeout(100*time.Millisecond), kfake.ListenFn(groupkeeper.Listen))
 	require.NoError(t, err)
 	t.Cleanup(broker.Close)
 	c := &contention{lab: newLabOn(t, broker.ListenAddrs(), testTopic)}

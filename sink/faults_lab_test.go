@@ -20,6 +20,7 @@ import (
 
 	"github.com/auditlake/auditlake/catalog"
 	"github.com/auditlake/auditlake/internal/faultproxy"
+	"github.com/auditlake/auditlake/internal/groupkeeper"
 	"github.com/auditlake/auditlake/storage"
 	"github.com/auditlake/auditlake/storage/storagetest"
 )
@@ -34,7 +35,7 @@ const faultPatience = 2 * time.Minute
 
 // newFaultLab is a lab of several brokers, with tables elsewhere.
 func newFaultLab(t *testing.T, brokers int, tables catalog.Config) *lab {
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(brokers), kfake.SeedTopics(3, testTopic), kfake.GroupMinSessionTimeout(100*time.Millisecond))
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(brokers), kfake.SeedTopics(3, testTopic), kfake.GroupMinSessionTimeout(100*time.Millisecond), kfake.ListenFn(groupkeeper.Listen))
 	require.NoError(t, err)
 	t.Cleanup(cluster.Close)
 	l := newLabOf(t, cluster.ListenAddrs(), testTopic, tables)

@@ -17,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/auditlake/auditlake/catalog"
+	"github.com/auditlake/auditlake/internal/groupkeeper"
 )
 
 const testTopic = "agent-events"
@@ -44,7 +45,7 @@ type faultPlan struct {
 }
 
 func newLab(t *testing.T) *lab {
-	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(3, testTopic), kfake.GroupMinSessionTimeout(100*time.Millisecond))
+	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(3, testTopic), kfake.GroupMinSessionTimeout(100*time.Millisecond), kfake.ListenFn(groupkeeper.Listen))
 	require.NoError(t, err)
 	t.Cleanup(broker.Close)
 	l := newLabOn(t, broker.ListenAddrs(), testTopic)

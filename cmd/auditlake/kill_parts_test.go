@@ -20,6 +20,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/auditlake/auditlake/catalog/catalogtest"
+	"github.com/auditlake/auditlake/internal/groupkeeper"
 	"github.com/auditlake/auditlake/sink/kafkatest"
 	"github.com/auditlake/auditlake/storage/storagetest"
 )
@@ -45,7 +46,7 @@ func forAllParts(t *testing.T, test func(t *testing.T, start func(*testing.T) ki
 }
 
 func partsInProcess(t *testing.T) killParts {
-	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(100*time.Millisecond))
+	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(100*time.Millisecond), kfake.ListenFn(groupkeeper.Listen))
 	require.NoError(t, err)
 	t.Cleanup(broker.Close)
 	dir := t.TempDir()

@@ -12,6 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/auditlake/auditlake/internal/groupkeeper"
 )
 
 const labTopic = "agent-events"
@@ -30,7 +32,7 @@ type lab struct {
 // SQLite file unless more names others.
 func newLab(t *testing.T, more ...string) *lab {
 	t.Helper()
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(3, labTopic), kfake.GroupMinSessionTimeout(100*time.Millisecond))
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(3, labTopic), kfake.GroupMinSessionTimeout(100*time.Millisecond), kfake.ListenFn(groupkeeper.Listen))
 	require.NoError(t, err)
 	t.Cleanup(cluster.Close)
 	l := &lab{t: t, dir: t.TempDir(), broker: cluster.ListenAddrs()[0]}

@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/auditlake/auditlake/internal/groupkeeper"
 )
 
 // brokerMaxMessageBytes is the largest record batch of the dev broker, in
@@ -62,6 +64,7 @@ func StartBroker(opts BrokerOptions) (*Broker, error) {
 func startCluster(opts BrokerOptions) (*kfake.Cluster, error) {
 	cluster, err := kfake.NewCluster( // listens on 127.0.0.1
 		kfake.Ports(opts.Port),
+		kfake.ListenFn(groupkeeper.Listen),
 		kfake.DataDir(filepath.Join(opts.Dir, "log")),
 		kfake.SyncWrites(),
 		kfake.ClusterID("dev-"+uuid.NewString()), // of a new directory; an old one keeps its own
