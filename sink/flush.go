@@ -350,22 +350,24 @@ func (s *Sink) dropLocked() {
 const removeTimeout = 3 * time.Second
 
 // removeUnsent removes the finished data files of a dropped batch, but for those
-// of a snapshot commit that landed or may have.
+// of a snapshot commit that landed or may have. Each table removes its own: a
+// catalog may give keys that are good for one table's files only.
 func (s *Sink) removeUnsent(b *batch) {
-	var files []catalog.DataFile
-	if !b.sent[catalog.AgentEvents] {
-		files = append(files, b.router.closed...)
-	}
-	if !b.sent[catalog.DeadLetters] {
-		files = append(files, b.dead.closed...)
-	}
-	if len(files) == 0 {
-		return
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), removeTimeout)
 	defer cancel()
-	if err := b.events.DeleteFiles(ctx, files); err != nil {
-		s.log.Warn("data files of a dropped batch are left behind; no snapshot refers to them", "err", err)
+	remove := func(t lakeTable, files []catalog.DataFile) {
+		if len(files) == 0 {
+			return
+		}
+		if err := t.DeleteFiles(ctx, files); err != nil {
+			s.log.Warn("data files of a dropped batch are left behind; no snapshot refers to them", "table", t.Name(), "err", err)
+		}
+	}
+	if !b.sent[catalog.AgentEvents] {
+		remove(b.events, b.router.closed)
+	}
+	if !b.sent[catalog.DeadLetters] {
+		remove(b.dead.table, b.dead.closed)
 	}
 }
 

@@ -70,6 +70,20 @@ func TestTheGateLetsThroughWhatItsKeysAreFor(t *testing.T) {
 	require.Len(t, list.Contents, 2)
 
 	require.Error(t, open(a).WriteFile("s3://lake/c/f", nil))
+	// A bulk delete is of the objects that it names.
+	other := config("s3://lake/c")
+	require.NoError(t, open(other).WriteFile("s3://lake/c/f", nil))
+	_, err = open(a).DeleteFiles(context.Background(), []string{"s3://lake/a b/x=1/f", "s3://lake/c/f"})
+	require.ErrorContains(t, err, "denies access")
+	_, err = open(other).ReadFile("s3://lake/c/f")
+	require.NoError(t, err)
+	deleted, err := open(a).DeleteFiles(context.Background(), []string{"s3://lake/a b/x=1/f", "s3://lake/a b/big"})
+	require.NoError(t, err)
+	require.Len(t, deleted, 2)
+	list, err = storagetest.Client(server).ListObjectsV2(context.Background(), &s3.ListObjectsV2Input{Bucket: aws.String("lake")})
+	require.NoError(t, err)
+	require.Len(t, list.Contents, 1)
+
 	forged := a
 	forged.SecretAccessKey = "other"
 	require.Error(t, open(forged).WriteFile("s3://lake/a b/f", nil))

@@ -3,6 +3,7 @@ package catalogtest
 import (
 	"bytes"
 	"context"
+	"encoding/xml"
 	"fmt"
 	"io"
 	"maps"
@@ -150,15 +151,42 @@ func (g *S3Gate) admit(r *http.Request, body []byte) (code string, err error) {
 	if err := key.verify(r, body); err != nil {
 		return "SignatureDoesNotMatch", err
 	}
-	at := "s3:/" + r.URL.Path
-	if prefix := r.URL.Query().Get("prefix"); prefix != "" {
-		at = strings.TrimSuffix(at, "/") + "/" + prefix
+	names, err := locations(r, body)
+	if err != nil {
+		return "MalformedXML", err
 	}
-	if at != key.location && !strings.HasPrefix(at, key.location+"/") {
-		return "AccessDenied", fmt.Errorf("the key %s is for %s, not for %s", id, key.location, at)
+	for _, at := range names {
+		if at != key.location && !strings.HasPrefix(at, key.location+"/") {
+			return "AccessDenied", fmt.Errorf("the key %s is for %s, not for %s", id, key.location, at)
+		}
 	}
 	g.mu.Lock()
 	g.served[key.location]++
 	g.mu.Unlock()
 	return "", nil
+}
+
+// locations are what a request is about: an object, a prefix, or the objects of a
+// bulk delete. S3 refuses one by one those objects that a key is not for, and deletes
+// the others; the gate refuses the whole request.
+func locations(r *http.Request, body []byte) ([]string, error) {
+	at := "s3:/" + r.URL.Path
+	query := r.URL.Query()
+	if prefix := query.Get("prefix"); prefix != "" {
+		return []string{strings.TrimSuffix(at, "/") + "/" + prefix}, nil
+	}
+	if r.Method != http.MethodPost || !query.Has("delete") {
+		return []string{at}, nil
+	}
+	var bulk struct {
+		Object []struct{ Key string }
+	}
+	if err := xml.Unmarshal(body, &bulk); err != nil {
+		return nil, fmt.Errorf("a bulk delete cannot be read: %w", err)
+	}
+	var names []string
+	for _, o := range bulk.Object {
+		names = append(names, strings.TrimSuffix(at, "/")+"/"+o.Key)
+	}
+	return names, nil
 }
