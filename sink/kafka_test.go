@@ -363,7 +363,7 @@ func onKafkaNamedLater(t *testing.T, broker *kafkatest.Broker) {
 	l.sent++
 	s, stop := l.begin(cfg)
 	l.requireRows(s, 1)
-	require.Contains(t, said.String(), "a topic of kafka.topics does not exist: it is read once it is made")
+	require.Contains(t, said.String(), "a topic of kafka.topics does not exist: it is read from its first record once it is made")
 	broker.Topic("named-later", 1)
 	l.sendTo(client, "named-later", 0)
 	l.sent++

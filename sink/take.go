@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -59,6 +60,9 @@ func (s *Sink) takeFetches(ctx context.Context, fetches kgo.Fetches) error {
 	if fetches.Empty() {
 		return nil
 	}
+	if err := s.sameTopics(fetches); err != nil {
+		return err
+	}
 	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
 		if p := s.owned[topicPartition{f.Topic, f.Partition}]; p != nil {
 			p.high = f.HighWatermark
@@ -100,6 +104,27 @@ func (s *Sink) takeFetches(ctx context.Context, fetches kgo.Fetches) error {
 			}
 			if s.rewind {
 				return nil // the rest of the fetch follows rows that were dropped
+			}
+		}
+	}
+	return nil
+}
+
+// sameTopics refuses records of a topic that was deleted and made again after its id
+// was asked for: they would be filed under the offsets of the former one. A broker
+// that knows no topic ids fetches without.
+func (s *Sink) sameTopics(fetches kgo.Fetches) error {
+	for _, fetch := range fetches {
+		for _, topic := range fetch.Topics {
+			is := kadm.TopicID(topic.TopicID)
+			if is == (kadm.TopicID{}) {
+				continue
+			}
+			for _, f := range topic.Partitions {
+				p := s.owned[topicPartition{topic.Topic, f.Partition}]
+				if p != nil && len(f.Records) > 0 && p.id.TopicID != is.String() {
+					return recreated(topic.Topic, p.id.TopicID, is.String())
+				}
 			}
 		}
 	}

@@ -289,8 +289,13 @@ func (s *Sink) sayMissing(now found) error {
 	if len(now.missing) > 0 && s.cfg.UntilCaughtUp {
 		return noTopic(now.missing[0], s.cfg.Brokers)
 	}
+	from := "it is read from its first record once it is made"
+	if s.cfg.StartLatest {
+		// Only a sink that saw it missing knows that it is new: nothing of it can be noted in the tables.
+		from = "made while a sink runs it is read from its first record, made while none runs from where it ends at the next start (kafka.start: latest)"
+	}
 	for _, name := range now.missing {
-		s.log.Warn("a topic of kafka.topics does not exist: it is read once it is made", "topic", name)
+		s.log.Warn("a topic of kafka.topics does not exist: "+from, "topic", name)
 	}
 	if len(now.ids) == 0 && len(now.missing) == 0 {
 		s.log.Warn("no topic matches kafka.topics yet", "topics", strings.Join(s.cfg.Topics, " "))

@@ -1,11 +1,15 @@
 package sink
 
 import (
+	"context"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/auditlake/auditlake/catalog"
 )
@@ -52,6 +56,80 @@ func TestDeletedTopic(t *testing.T) {
 		require.Equal(t, []string{"new", "stays"}, s.cluster.topics())
 		require.Equal(t, map[topicPartition]int64{{"stays", 0}: 9}, s.goals)
 		require.ErrorContains(t, s.follow(&w, found{ids: map[string]string{"stays": "other"}}), "deleted and made again")
+	}
+}
+
+// A topic that is deleted and made again between the moment its id was asked for and
+// the first fetch: nothing of the new one is taken for the old one's.
+func TestRecordsOfAnotherTopicOfThatName(t *testing.T) {
+	ctx := context.Background()
+	l := newLab(t)
+	l.produce(30, 0)
+	meta, err := l.admin.Metadata(ctx, l.topic)
+	require.NoError(t, err)
+	is := meta.Topics[l.topic].ID.String()
+	reader, err := kgo.NewClient(kgo.SeedBrokers(l.brokers...), kgo.ConsumeTopics(l.topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	require.NoError(t, err)
+	t.Cleanup(reader.Close)
+	for _, was := range []string{"another", is} {
+		fetches := kgo.Fetches{}
+		for fetches.Empty() {
+			polled, cancel := context.WithTimeout(ctx, 30*time.Second)
+			fetches = reader.PollFetches(polled)
+			cancel()
+			require.NoError(t, fetches.Err())
+		}
+		s, err := New(l.config(), l.cat)
+		require.NoError(t, err)
+		for p := range int32(3) {
+			s.owned[topicPartition{l.topic, p}] = &progress{id: catalog.TopicPartition{ClusterID: "c", Topic: l.topic, TopicID: was, Partition: p}}
+		}
+		err = s.takeFetches(ctx, fetches)
+		if was == is {
+			require.NoError(t, err)
+			require.Equal(t, int64(fetches.NumRecords()), s.batch.rows())
+			s.drop()
+			return
+		}
+		require.ErrorContains(t, err, "topic agent-events was deleted and made again: the tables hold offsets of its topic id another, the topic is now "+is)
+		require.Nil(t, s.batch)
+		require.False(t, s.mayMend(err))
+		reader.SetOffsets(map[string]map[int32]kgo.EpochOffset{l.topic: {0: {Epoch: -1}, 1: {Epoch: -1}, 2: {Epoch: -1}}})
+	}
+}
+
+// What is said of a topic that is not there yet is what becomes of it.
+func TestMissingTopicIsSaidAsItIs(t *testing.T) {
+	for latest, want := range map[bool]string{
+		false: "does not exist: it is read from its first record once it is made",
+		true:  "does not exist: made while a sink runs it is read from its first record, made while none runs from where it ends at the next start",
+	} {
+		l := newLab(t)
+		cfg, said := l.config(), &lockedLines{}
+		cfg.Topics, cfg.StartLatest, cfg.Log, cfg.MetadataRefresh = []string{"later"}, latest, said.logger(), 200*time.Millisecond
+		cfg.Client = []kgo.Opt{kgo.MetadataMaxAge(cfg.MetadataRefresh), kgo.MetadataMinAge(100 * time.Millisecond)}
+		s, stop := l.begin(cfg)
+		require.Eventually(t, func() bool { return strings.Contains(said.text(), want) }, 30*time.Second, 20*time.Millisecond)
+		l.topic = "later"
+		l.client.Close()
+		var err error
+		l.client, err = kgo.NewClient(kgo.SeedBrokers(l.brokers...), kgo.DefaultProduceTopic(l.topic))
+		require.NoError(t, err)
+		t.Cleanup(l.client.Close)
+		_, err = kadm.NewClient(l.client).CreateTopic(context.Background(), 1, 1, nil, l.topic)
+		require.NoError(t, err)
+		l.produce(20, 0)
+		l.requireRows(s, 20)
+		stop()
+		l.requireOnce()
+
+		// The same while none runs.
+		cfg.Topics = []string{l.topic, "much-later"}
+		_, err = kadm.NewClient(l.client).CreateTopic(context.Background(), 1, 1, nil, "much-later")
+		require.NoError(t, err)
+		require.NoError(t, l.client.ProduceSync(context.Background(), &kgo.Record{Topic: "much-later", Value: event(0)}).FirstErr())
+		rows := map[bool]int64{false: 1, true: 0}[latest]
+		require.Equal(t, rows, l.catchUp(cfg).CommittedRows)
 	}
 }
 
