@@ -127,7 +127,7 @@ func (c *cache) holdIn(ctx context.Context, dir string, files []catalog.PlannedF
 				if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 					err = fmt.Errorf("%w: free space on this disk, or name another folder in sql.cache_dir", err)
 				}
-				return fmt.Errorf("fetch data file %s: %w", f.URI, err)
+				return fmt.Errorf("fetch data file %s: %w", f.URI, whatToDo(err))
 			}
 			return nil
 		})

@@ -44,6 +44,6 @@ func TestALakeOnS3IsReadThroughTheCache(t *testing.T) {
 	require.Equal(t, "99", one(t, l.session(opts), "SELECT count(*) FROM agent_log"))
 	opts.CacheDir = filepath.Join(t.TempDir(), "cold")
 	err = run(l.session(opts), "SELECT count(*) FROM agent_log")
-	require.ErrorContains(t, err, gone)
+	require.ErrorContains(t, err, "fetch data file "+gone+": it is gone: if another engine has just rewritten the table ask again, else restore it; `auditlake verify`")
 	require.NotContains(t, err.Error(), "\n")
 }

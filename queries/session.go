@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"runtime"
 	"sync"
@@ -217,12 +218,20 @@ func (s *Session) localPaths(ctx context.Context, tables []planned, sh *shape) (
 				path = held[f.URI]
 			}
 			if err := checkFile(path, f); err != nil {
-				return nil, nil, errors.Join(fmt.Errorf("data file of table %s: %w", p.table, err), release())
+				return nil, nil, errors.Join(fmt.Errorf("data file %s of table %s: %w", f.URI, p.table, whatToDo(err)), release())
 			}
 			paths[p.table] = append(paths[p.table], path)
 		}
 	}
 	return paths, release, nil
+}
+
+// whatToDo adds that to the error of a data file that is not there.
+func whatToDo(err error) error {
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return fmt.Errorf("it is gone: if another engine has just rewritten the table ask again, else restore it; `auditlake verify` lists all that are missing: %w", err)
 }
 
 // checkFile refuses a file that is not the one that was committed.
@@ -232,7 +241,7 @@ func checkFile(path string, f catalog.PlannedFile) error {
 		return err
 	}
 	if info.Size() != f.Size {
-		return fmt.Errorf("%s holds %d bytes, the table says %d: it was cut short or replaced, see `auditlake verify`", f.URI, info.Size(), f.Size)
+		return fmt.Errorf("it holds %d bytes, the table says %d: it was cut short or replaced, see `auditlake verify`", info.Size(), f.Size)
 	}
 	return nil
 }
