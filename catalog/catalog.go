@@ -39,7 +39,8 @@ type Config struct {
 	Namespace string // "audit" if empty
 	Storage   storage.Config
 
-	// Create lets Open make a catalog that is not there yet (init does).
+	// Create lets Open make a catalog that is not there yet (init does). A SQLite
+	// file that Open made and no table came into is removed by Close.
 	Create bool
 
 	// Intercept, when set, runs every commit of CommitBatch and Migrate: it calls
@@ -60,6 +61,9 @@ type Catalog struct {
 	// vended keeps the keys of tables, where the catalog is one that gives them.
 	vended *vendor
 	turns  turns // of CommitBatch
+	// there tells whether the catalog's file is still the one that was opened; nil
+	// where that cannot change.
+	there func() error
 }
 
 // ErrNotInitialized says that the catalog, namespace or a table is not there
@@ -163,8 +167,13 @@ func (c *Catalog) load(ctx context.Context, name string) (*Table, error) {
 		}
 	}
 	if err != nil {
-		_, err = c.judgeError(name, err, OutcomeRetry)
-		return nil, fmt.Errorf("load table %s.%s: %w", c.cfg.Namespace, name, err)
+		outcome, err := c.judgeError(name, err, OutcomeRetry)
+		err = fmt.Errorf("load table %s.%s: %w", c.cfg.Namespace, name, err)
+		if outcome == OutcomeRefused && c.cfg.Type == "rest" {
+			// Nothing of ours is in this request but where and how to ask.
+			err = &ConfigError{Text: "the catalog cannot be read", Err: err}
+		}
+		return nil, err
 	}
 	for _, key := range []string{"s3.", "client."} {
 		for property := range t.Properties() {

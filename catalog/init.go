@@ -64,6 +64,11 @@ func (c *Catalog) Init(ctx context.Context, opts InitOptions) (*InitReport, erro
 			report.Existed = append(report.Existed, full)
 		}
 	}
+	if c.there != nil {
+		if err := c.there(); err != nil {
+			return nil, err
+		}
+	}
 	return report, nil
 }
 
@@ -106,10 +111,17 @@ func (c *Catalog) createNamespace(ctx context.Context) (created bool, err error)
 		if err == nil || errors.Is(err, icecat.ErrNamespaceAlreadyExists) {
 			continue
 		}
-		_, err = c.judgeError(c.cfg.Namespace, err, OutcomeUnknown)
+		if c.cfg.Type == "rest" && errors.Is(err, icecat.ErrNoSuchNamespace) { // its 404, where nothing is looked for
+			return false, misplaced(c.cfg, err)
+		}
+		outcome, err := c.judgeError(c.cfg.Namespace, err, OutcomeUnknown)
 		// Another init may have been faster, or an answer was lost.
 		if there, look := c.ice.CheckNamespaceExists(ctx, ns); look != nil || !there {
-			return false, fmt.Errorf("create namespace %s: %w", strings.Join(ns, "."), err)
+			err = fmt.Errorf("create namespace %s: %w", strings.Join(ns, "."), err)
+			if outcome == OutcomeRefused && c.cfg.Type == "rest" {
+				err = &ConfigError{Text: "the catalog takes no namespace", Err: err}
+			}
+			return false, err
 		}
 	}
 	return created, nil

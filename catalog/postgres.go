@@ -28,6 +28,9 @@ func openPostgres(ctx context.Context, cfg Config) (*Catalog, error) {
 	cat, err := postgresCatalog(ctx, cfg, db)
 	if err != nil {
 		db.Close()
+		if mistake := addressMistake(err); mistake != nil {
+			return nil, mistake
+		}
 		if outcome, explained, ok := judgePostgres(cfg, err); ok {
 			if outcome == OutcomeRefused {
 				return nil, explained
@@ -49,8 +52,7 @@ func postgresConfig(cfg Config) (*pgx.ConnConfig, error) {
 	}
 	pg, err := pgx.ParseConfig(cfg.URI)
 	if err != nil {
-		// Not its text, which quotes the address with what may be a password.
-		return nil, &ConfigError{Text: "catalog.uri cannot be read: write postgres://user@host:5432/database?sslmode=verify-full, and what is odd in it as %XX"}
+		return nil, unreadable(cfg.URI, err)
 	}
 	if cfg.Password != "" {
 		pg.Password = cfg.Password // fallbacks are other hosts, for the same user

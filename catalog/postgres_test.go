@@ -37,6 +37,17 @@ func TestPostgresMistakes(t *testing.T) {
 	fails("password apart", change(func(c *Config) { c.Password = "hidden-pw" }), "PostgreSQL refuses the login")
 	fails("user", change(func(c *Config) { c.URI = p.URIFor("nobody", "hidden-pw") }), "PostgreSQL refuses the login")
 	fails("database", change(func(c *Config) { c.URI = strings.Replace(cfg.URI, "/lake", "/sea", 1) }), "does not exist")
+	for parameters, want := range map[string]string{
+		"sslmode=yes":      "sslmode=yes is not known: it is one of disable",
+		"sslmode=require":  "speaks no TLS, and sslmode wants it",
+		"sslmodee=require": "does not take a parameter of catalog.uri: correct what stands there after the ?: unrecognized configuration parameter \"sslmodee\"",
+		"sslmode=verify-ca&sslrootcert=/none.pem":  "/none.pem: no such file",
+		"connect_timeout=soon":                     "invalid connect_timeout",
+		"target_session_attrs=best":                "unknown target_session_attrs value: best",
+		"sslcertmode=hidden-pw&password=hidden-pw": "cannot be read",
+	} {
+		fails(parameters, change(func(c *Config) { c.URI += "?" + parameters }), want)
+	}
 	fails("address", change(func(c *Config) { c.URI = "postgres://a:hidden-pw%zz@h/d" }), "cannot be read")
 	fails("scheme", change(func(c *Config) { c.URI = "postgresql+psycopg2://a:hidden-pw@h/d" }), "no address of a PostgreSQL database")
 	fails("warehouse", change(func(c *Config) { c.Warehouse = "" }), "warehouse is not set")

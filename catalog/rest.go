@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/apache/iceberg-go"
 	icerest "github.com/apache/iceberg-go/catalog/rest"
@@ -45,6 +46,9 @@ func openREST(ctx context.Context, cfg Config) (*Catalog, error) {
 	if err != nil || base.Host == "" || (base.Scheme != "http" && base.Scheme != "https") || base.User != nil {
 		return nil, &ConfigError{Text: "catalog.uri is no address of a REST catalog: write https://host/path, without /v1 and without a password"}
 	}
+	if cfg.REST.Credential != "" && !strings.Contains(cfg.REST.Credential, ":") {
+		return nil, &ConfigError{Text: "catalog.rest.credential holds no colon: write client-id:client-secret"}
+	}
 	transport, err := newRESTTransport(cfg)
 	if err != nil {
 		return nil, err
@@ -76,6 +80,9 @@ func openREST(ctx context.Context, cfg Config) (*Catalog, error) {
 	ice, err := icerest.NewCatalog(ctx, cfg.Name, cfg.URI, options...)
 	if err != nil {
 		transport.CloseIdleConnections()
+		if strings.Contains(err.Error(), "malformed HTTP ") { // net/http has no type for it
+			return nil, misplaced(cfg, err)
+		}
 		outcome, explained, ok := judgeREST(cfg, err)
 		if ok && outcome == OutcomeRefused {
 			return nil, explained
@@ -112,16 +119,24 @@ func judgeREST(cfg Config, err error) (Outcome, error, bool) {
 	if errors.As(err, &answer) {
 		switch answer.Status {
 		case http.StatusUnauthorized, http.StatusForbidden:
-			return OutcomeRefused, &ConfigError{Text: fmt.Sprintf("catalog %s refuses access (HTTP %d): correct %s, and what it allows there",
+			return OutcomeRefused, &ConfigError{Text: fmt.Sprintf("catalog %s refuses access (HTTP %d): correct %s, what it allows there, or catalog.uri",
 				cfg.URI, answer.Status, credentialKey(cfg.REST)), Err: answer}, true
 		case http.StatusTooManyRequests:
 			return OutcomeRetry, err, true
 		}
 		return OutcomeRefused, fmt.Errorf("catalog %s: %w", cfg.URI, err), true // it sends elsewhere
 	}
+	var stray *strayError
 	var token *tokenError
 	var certificate *tls.CertificateVerificationError
+	var handshake tls.RecordHeaderError
 	switch {
+	case errors.As(err, &stray):
+		return OutcomeRefused, misplaced(cfg, stray), true
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return OutcomeRefused, &ConfigError{Text: fmt.Sprintf("what answers at %s speaks plain HTTP: write http:// in catalog.uri, or name the port that speaks TLS", cfg.URI)}, true
+	case errors.As(err, &handshake):
+		return OutcomeRefused, &ConfigError{Text: fmt.Sprintf("what answers at %s speaks no TLS: correct catalog.uri", cfg.URI)}, true
 	case errors.As(err, &token) && token.definite:
 		return OutcomeRefused, &ConfigError{Text: fmt.Sprintf("the token endpoint %s refuses catalog.rest.credential: correct it, or catalog.rest.scope", token.uri), Err: token}, true
 	case errors.As(err, &token):
@@ -135,9 +150,14 @@ func judgeREST(cfg Config, err error) (Outcome, error, bool) {
 	case errors.Is(err, icerest.ErrCommitStateUnknown), errors.Is(err, icerest.ErrServerError), errors.Is(err, icerest.ErrServiceUnavailable):
 		return 0, err, false
 	case errors.Is(err, icerest.ErrBadRequest), errors.Is(err, iceberg.ErrNotImplemented):
-		return OutcomeRefused, fmt.Errorf("catalog %s refuses the request: check catalog.uri, and that it is an Iceberg REST catalog: %w", cfg.URI, err), true
+		return OutcomeRefused, fmt.Errorf("catalog %s refuses the request: check catalog.uri and catalog.rest.prefix, and that it is an Iceberg REST catalog: %w", cfg.URI, err), true
 	}
 	return 0, err, false
+}
+
+// misplaced says that there is no catalog where the configuration says.
+func misplaced(cfg Config, err error) error {
+	return &ConfigError{Text: fmt.Sprintf("there is no Iceberg REST catalog at %s: correct catalog.uri, the address before /v1, catalog.rest.warehouse or catalog.rest.prefix", cfg.URI), Err: err}
 }
 
 // credentialKey is the part of the configuration that logs in.

@@ -3,7 +3,10 @@ package catalog
 import (
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -271,10 +274,88 @@ func TestRESTDown(t *testing.T) {
 	require.NoError(t, <-done)
 	require.EqualValues(t, 3, verifyClean(t, c).rows(AgentEvents))
 
-	cfg.URI = "http://" + strings.TrimPrefix(storagetest.StartS3(t).Endpoint, "http://") // no catalog at all
-	_, err = Open(ctx, cfg)
-	require.Error(t, err)
-	require.NotContains(t, err.Error(), "\n")
+}
+
+// What is configured wrongly is told so: something else answers there, or at another
+// path, or in another way.
+func TestRESTMistakes(t *testing.T) {
+	ctx := context.Background()
+	rest, cfg := startLocalREST(t, catalogtest.Auth{})
+	html := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/gone/v1/config" {
+			http.NotFound(w, r)
+			return
+		}
+		_, _ = io.WriteString(w, "<html>hello</html>")
+	}))
+	t.Cleanup(html.Close)
+	secure := httptest.NewTLSServer(rest.Proxy)
+	t.Cleanup(secure.Close)
+	plain, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { plain.Close() })
+	go func() {
+		for {
+			c, err := plain.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(c, "220 a mail server\r\n")
+			c.Close()
+		}
+	}()
+	const nowhere = "there is no Iceberg REST catalog at "
+	for uri, want := range map[string]string{
+		"https://" + strings.TrimPrefix(rest.URI, "http://"):   "speaks plain HTTP: write http:// in catalog.uri",
+		"https://" + plain.Addr().String():                     "speaks no TLS: correct catalog.uri",
+		"http://" + plain.Addr().String():                      nowhere,
+		"http://" + strings.TrimPrefix(secure.URL, "https://"): nowhere,
+		secure.URL:                      "is not trusted: name its authority's file in catalog.rest.ca_file",
+		html.URL:                        nowhere,
+		html.URL + "/gone":              nowhere,
+		rest.URI + "/api":               nowhere + rest.URI + "/api: correct catalog.uri, the address before /v1, catalog.rest.warehouse or catalog.rest.prefix: HTTP 400 to GET /api/v1/config: No route",
+		storagetest.StartS3(t).Endpoint: nowhere,
+	} {
+		wrong := cfg
+		wrong.URI = uri
+		_, err := Open(ctx, wrong)
+		requireConfigError(t, err, want)
+		require.NotContains(t, err.Error(), "\n")
+		require.Regexp(t, `^[ -~…]*$`, err.Error())
+	}
+	// The path below the catalog is looked at first by what is asked there.
+	initTest(t, cfg)
+	wrong := cfg
+	wrong.REST.Prefix = "other"
+	c := openTest(t, wrong)
+	_, err = c.Load(ctx, AgentEvents)
+	requireConfigError(t, err, "catalog.rest.prefix")
+	_, err = c.Init(ctx, InitOptions{})
+	requireConfigError(t, err, "catalog.rest.prefix")
+	rest.Judge(func(r *http.Request) *catalogtest.Fault {
+		if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/namespaces") {
+			return &catalogtest.Fault{Status: 404}
+		}
+		return nil
+	})
+	fresh := cfg
+	fresh.Namespace = "fresh"
+	_, err = openTest(t, fresh).Init(ctx, InitOptions{})
+	requireConfigError(t, err, "catalog.rest.prefix")
+	rest.Judge(nil)
+	c = openTest(t, cfg)
+	rest.Judge(func(r *http.Request) *catalogtest.Fault {
+		return &catalogtest.Fault{Status: 404, Header: http.Header{"Content-Type": {"text/html"}}, Body: "<html>"}
+	})
+	_, err = c.Load(ctx, AgentEvents)
+	requireConfigError(t, err, nowhere)
+	rest.Judge(nil)
+
+	credential := cfg
+	credential.REST.Credential = "hidden"
+	_, err = Open(ctx, credential)
+	requireConfigError(t, err, "write client-id:client-secret")
+	require.NotContains(t, err.Error(), "hidden")
 }
 
 // Keys that the catalog gives with a table reach its files, and no other's; they

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,12 +40,12 @@ type restTransport struct {
 }
 
 func newRESTTransport(cfg Config) (*restTransport, error) {
-	tls, err := tlsConfig(cfg.REST.CAPEM)
+	trusted, err := tlsConfig(cfg.REST.CAPEM)
 	if err != nil {
 		return nil, err
 	}
 	t := &restTransport{Transport: &http.Transport{
-		Proxy: http.ProxyFromEnvironment, TLSClientConfig: tls, ForceAttemptHTTP2: true,
+		Proxy: http.ProxyFromEnvironment, TLSClientConfig: trusted, ForceAttemptHTTP2: true,
 		DialContext:         (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
 		TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: answerTimeout,
 		MaxIdleConnsPerHost: 8, IdleConnTimeout: 90 * time.Second,
@@ -102,7 +103,10 @@ func worthAnother(response *http.Response, err error) (wait time.Duration, again
 	if err != nil {
 		var token *tokenError
 		var answer *answerError
-		definite := errors.As(err, &answer) || (errors.As(err, &token) && token.definite)
+		var stray *strayError
+		var certificate *tls.CertificateVerificationError
+		definite := errors.As(err, &answer) || errors.As(err, &stray) || (errors.As(err, &token) && token.definite) ||
+			errors.As(err, &certificate) || errors.Is(err, http.ErrSchemeMismatch)
 		return 0, !definite && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
 	}
 	switch response.StatusCode {
@@ -165,10 +169,43 @@ func (t *restTransport) authorized(r *http.Request) (*http.Response, error) {
 		case code >= 300 && code < 400 && r.Method != http.MethodGet && r.Method != http.MethodHead:
 			// net/http would make a GET of it, and its answer one to the commit.
 			return nil, asError(response)
+		case strays(r, response):
+			return nil, strayOf(r, response)
 		default:
 			return response, nil
 		}
 	}
+}
+
+// strays tells an answer that an Iceberg REST catalog does not give: what answers is
+// something else, or is asked at the wrong path.
+func strays(r *http.Request, response *http.Response) bool {
+	code, kind := response.StatusCode, response.Header.Get("Content-Type")
+	foreign := kind != "" && !strings.Contains(kind, "json")
+	if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/v1/config") {
+		// Every catalog has one; what it refuses for a while, and logins, are told apart before.
+		passing := code == http.StatusRequestTimeout || code == http.StatusTooManyRequests
+		return code >= 400 && code < 500 && !passing || code == http.StatusOK && foreign
+	}
+	return code == http.StatusNotFound && foreign && r.Method == http.MethodGet
+}
+
+// strayError is an answer of something that is no catalog, or not at that path.
+type strayError struct{ text string }
+
+func (e *strayError) Error() string { return e.text }
+
+func strayOf(r *http.Request, response *http.Response) error {
+	text := fmt.Sprintf("HTTP %d to %s %s", response.StatusCode, r.Method, r.URL.Path)
+	if !strings.Contains(response.Header.Get("Content-Type"), "json") { // a page for people
+		discard(response)
+		return &strayError{text}
+	}
+	var answer *answerError
+	if errors.As(asError(response), &answer) {
+		text += ": " + answer.Text
+	}
+	return &strayError{text}
 }
 
 func discard(response *http.Response) {
@@ -226,10 +263,7 @@ type tokens struct {
 }
 
 func newTokens(cfg Config, transport http.RoundTripper) *tokens {
-	id, secret, found := strings.Cut(cfg.REST.Credential, ":")
-	if !found {
-		id, secret = "", cfg.REST.Credential
-	}
+	id, secret, _ := strings.Cut(cfg.REST.Credential, ":")
 	config := &clientcredentials.Config{
 		ClientID: id, ClientSecret: secret, TokenURL: cfg.REST.OAuth2ServerURI, AuthStyle: oauth2.AuthStyleInParams,
 		Scopes: []string{cfg.REST.Scope}, EndpointParams: url.Values{},

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strconv"
 
 	"github.com/apache/iceberg-go"
@@ -22,7 +21,8 @@ func openSQLite(ctx context.Context, cfg Config) (*Catalog, error) {
 	if cfg.URI == "" {
 		return nil, &ConfigError{Text: "catalog.uri is not set: give the path of the SQLite file, such as ./lake/catalog.db"}
 	}
-	if err := sqliteFile(cfg); err != nil {
+	made, err := sqliteFile(cfg)
+	if err != nil {
 		return nil, err
 	}
 	cat, err := dialSQLite(ctx, cfg, url.Values{
@@ -36,11 +36,24 @@ func openSQLite(ctx context.Context, cfg Config) (*Catalog, error) {
 		// Whoever verifies need not be able to change what is verified.
 		cat, err = dialSQLite(ctx, cfg, readOnly(cfg.URI), false)
 	}
-	if fails := diskFails(cfg, err); fails != nil {
-		return nil, fails
-	}
 	if err != nil {
+		made.discard(ctx)
+		if fails := diskFails(cfg, err); fails != nil {
+			return nil, fails
+		}
 		return nil, &ConfigError{Text: fmt.Sprintf("catalog %s cannot be used: check that it is a SQLite file and that its folder is writable", cfg.URI), Err: err}
+	}
+	if made != nil {
+		db := cat.db
+		cat.close = func() error {
+			err := db.Close()
+			made.discard(context.WithoutCancel(ctx))
+			return err
+		}
+	}
+	cat.there, err = sameFile(cfg.URI)
+	if err != nil {
+		return nil, errors.Join(err, cat.Close())
 	}
 	return cat, nil
 }
@@ -90,22 +103,21 @@ func diskFails(cfg Config, err error) error {
 	return nil
 }
 
-func sqliteFile(cfg Config) error {
+// sqliteFile finds the catalog's file, or makes it where that is wanted; made is nil
+// where it was there.
+func sqliteFile(cfg Config) (made *madeFile, err error) {
 	info, err := os.Stat(cfg.URI)
 	switch {
 	case err == nil && info.IsDir():
-		return &ConfigError{Text: fmt.Sprintf("catalog.uri %s is a folder: give the path of a file in it", cfg.URI)}
+		return nil, &ConfigError{Text: fmt.Sprintf("catalog.uri %s is a folder: give the path of a file in it", cfg.URI)}
 	case err == nil:
-		return nil
+		return nil, nil
 	case !errors.Is(err, fs.ErrNotExist):
-		return &ConfigError{Text: fmt.Sprintf("catalog %s cannot be read", cfg.URI), Err: err}
+		return nil, &ConfigError{Text: fmt.Sprintf("catalog %s cannot be read", cfg.URI), Err: err}
 	case !cfg.Create:
-		return &ConfigError{Text: fmt.Sprintf("catalog %s does not exist: run `auditlake init`", cfg.URI), Err: ErrNotInitialized}
+		return nil, &ConfigError{Text: fmt.Sprintf("catalog %s does not exist: run `auditlake init`", cfg.URI), Err: ErrNotInitialized}
 	}
-	if err := os.MkdirAll(filepath.Dir(cfg.URI), 0o755); err != nil {
-		return &ConfigError{Text: fmt.Sprintf("catalog folder %s cannot be made: check catalog.uri and its permissions", filepath.Dir(cfg.URI)), Err: err}
-	}
-	return nil
+	return makeSQLiteFile(cfg.URI)
 }
 
 func sqlCatalog(ctx context.Context, cfg Config, db *sql.DB, dialect icesql.SupportedDialect, init bool) (*Catalog, error) {

@@ -128,7 +128,7 @@ func TestInitRefuses(t *testing.T) {
 	r := l.call("init")
 	require.Equal(t, exitUsage, r.code)
 	require.Contains(t, r.stderr, "holds data files of a table that this catalog does not know: restore its catalog, or use another warehouse or catalog.namespace")
-	require.NoError(t, os.Remove(catalog))
+	require.NoFileExists(t, catalog, "nothing is left of the new one")
 	require.NoError(t, os.Rename(catalog+".away", catalog))
 	l.requireVerified()
 

@@ -18,6 +18,7 @@ func TestMistakes(t *testing.T) {
 	noKafka := writeFile(t, dir, "nokafka.yaml", "catalog: {uri: c.db}\nwarehouse: wh\n")
 	typo := writeConfig(t, dir, "typo.yaml", "sink: {target_lagg: 5s}\n")
 	badTable := writeConfig(t, dir, "table.yaml", "tables: {agent_event: {partition_by: [event_class]}}\n")
+	badTerm := writeConfig(t, dir, "term.yaml", "tables: {agent_events: {partition_by: [\"dya(event_time)\"]}}\n")
 	badCA := writeConfig(t, dir, "ca.yaml", "sink: {workers: 1}\n", "kafka:", "kafka: {brokers: [\"127.0.0.1:1\"], topics: [t], tls: {enabled: true, ca_file: none.pem}}")
 	for _, tc := range []struct {
 		name string
@@ -41,6 +42,9 @@ func TestMistakes(t *testing.T) {
 		{"key that is none", "status -c " + typo, exitUsage, `typo.yaml:4:8: unknown key "target_lagg" in sink: did you mean "target_lag"?`},
 		{"no Kafka configured", "run -c " + noKafka, exitUsage, "nokafka.yaml: kafka.brokers is missing: name the brokers"},
 		{"table that is none", "init -c " + badTable, exitUsage, "table.yaml:4:23: tables.agent_event: there is no table agent_event: did you mean agent_events?"},
+		{"transform that is none", "init -c " + badTerm, exitUsage, `term.yaml:4:39: tables.agent_events.partition_by: partition term "dya(event_time)": unknown transform "dya"`},
+		{"the same, to a sink", "run -c " + badTerm, exitUsage, `unknown transform "dya"`},
+		{"the same, to a reader", "sql -c " + badTerm + " SELECT", exitUsage, `unknown transform "dya"`},
 		{"certificate that is none", "run -c " + badCA, exitUsage, "kafka.tls.ca_file: open"},
 		{"nobody listens", "run -c " + good, exitFailed, "no Kafka broker answers at 127.0.0.1:1: check kafka.brokers"},
 		{"not initialized", "status -c " + good, exitUsage, "run `auditlake init`"},
@@ -58,6 +62,38 @@ func TestMistakes(t *testing.T) {
 			require.True(t, strings.HasPrefix(r.stderr, "auditlake: "), r.stderr)
 			require.Equal(t, 1, strings.Count(r.stderr, "\n"), r.stderr)
 			require.Empty(t, r.stdout)
+		})
+	}
+}
+
+// An init that is refused leaves nothing of a catalog that was not there.
+func TestRefusedInitMakesNoCatalog(t *testing.T) {
+	for name, prepare := range map[string]func(dir string){
+		"a file for a folder": func(dir string) { writeFile(t, dir, "warehouse", "") },
+		"stray data files": func(dir string) {
+			folder := filepath.Join(dir, "warehouse/audit/agent_events/data")
+			require.NoError(t, os.MkdirAll(folder, 0o755))
+			writeFile(t, folder, "a.parquet", "")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			prepare(dir)
+			config := writeFile(t, dir, "auditlake.yaml", "catalog: {uri: lake/of/catalog.db}\nwarehouse: warehouse\n")
+			r := call(t, "-c", config, "init")
+			require.Equal(t, exitUsage, r.code, r.stderr)
+			require.NoDirExists(t, filepath.Join(dir, "lake"))
+
+			// One that was there stays, and so does its folder.
+			require.NoError(t, os.MkdirAll(filepath.Join(dir, "lake/of"), 0o755))
+			require.Equal(t, exitUsage, call(t, "-c", config, "init").code)
+			require.DirExists(t, filepath.Join(dir, "lake/of"))
+			writeFile(t, filepath.Join(dir, "lake/of"), "catalog.db", "")
+			require.Equal(t, exitUsage, call(t, "-c", config, "init").code)
+			require.FileExists(t, filepath.Join(dir, "lake/of/catalog.db"))
+			require.NoError(t, os.RemoveAll(filepath.Join(dir, "warehouse")))
+			mustCall(t, "-c", config, "init")
+			require.FileExists(t, filepath.Join(dir, "lake/of/catalog.db"))
 		})
 	}
 }

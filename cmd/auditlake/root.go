@@ -162,6 +162,9 @@ func (a *app) loadConfig() (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, err := partitionSpecs(cfg); err != nil { // config does not know the columns
+		return nil, err
+	}
 	a.cfg = cfg
 	return cfg, nil
 }

@@ -96,6 +96,9 @@ func (c *Config) checkREST() error {
 		slices.Sort(logins)
 		return c.Fault("catalog.rest", strings.Join(logins, " and ")+" exclude one another", "keep the one that the catalog wants")
 	}
+	if id, secret, _ := strings.Cut(r.Credential.Reveal(), ":"); r.Credential.IsSet() && (id == "" || secret == "") {
+		return c.Fault("catalog.rest.credential", "is not client-id:client-secret", "write both, with a colon between them; a bearer token goes into catalog.rest.token")
+	}
 	if !r.Credential.IsSet() {
 		for _, key := range []string{"oauth2_server_uri", "scope", "audience", "resource"} {
 			if _, set := c.where["catalog.rest."+key]; set {
