@@ -60,7 +60,7 @@ type Catalog struct {
 	judge func(err error) (outcome Outcome, explained error, ok bool)
 	// vended keeps the keys of tables, where the catalog is one that gives them.
 	vended *vendor
-	turns  turns // of CommitBatch
+	turns  Turns // of CommitBatch
 	// there tells whether the catalog's file is still the one that was opened; nil
 	// where that cannot change.
 	there func() error

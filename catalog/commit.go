@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"time"
 
 	"github.com/apache/iceberg-go"
@@ -27,11 +28,12 @@ type Batch struct {
 	Ranges  []Range // at most one per topic partition
 	Version string  // version of the writer, for the snapshot summary
 
+	// Timeout bounds the attempts, all together, and the waits between them; 0 is no
+	// bound. The time in which others go first is not counted: the wait for the turn
+	// in this process, and races that others won.
+	Timeout time.Duration
 	// OnRetry, when set, hears of every attempt that did not succeed.
 	OnRetry func(attempt int, err error)
-	// OnOthers, when set, hears that the batch waited for others, who made snapshot
-	// commits meanwhile: for its turn in this process, or in a race that it lost.
-	OnOthers func()
 }
 
 // Landed describes a snapshot commit that is in the table.
@@ -115,12 +117,16 @@ type Target interface {
 	// Judge tells what an error of an attempt says of its outcome, otherwise if it
 	// says nothing. The error it returns says what to do where that is known.
 	Judge(err error, otherwise Outcome) (Outcome, error)
-	// Pause waits before the next attempt; attempt failed. It ends with ctx.
-	Pause(ctx context.Context, attempt int)
+	// Sleep lets some time between least and most pass, or what is left of ctx.
+	Sleep(ctx context.Context, least, most time.Duration)
+	// Wait returns when called is closed, or ctx is done.
+	Wait(ctx context.Context, called <-chan struct{})
 }
 
 // Head is one state of a table, which a batch is judged against.
 type Head interface {
+	// MetadataLocation differs from that of every other state of the table.
+	MetadataLocation() string
 	Offsets() (Offsets, error)
 	// CommitSnapshot finds the snapshot made under a commit id, among this state's
 	// snapshot and its ancestors.
@@ -141,19 +147,30 @@ const (
 	OutcomeUnknown         // this attempt may have landed, or may yet
 )
 
-// Commit lands a batch once, or not at all. It retries until ctx is done; every
-// attempt starts by reading the table again, so an attempt whose answer was lost is
-// recognised. The result is one of: nil (landed), *FencedError, *ConflictError,
-// *NotLandedError, *UnknownError, or what the target's judgement calls refused.
+// Commit lands a batch once, or not at all. It retries until ctx is done or the
+// batch's timeout is over; every attempt starts by reading the table again, so an
+// attempt whose answer was lost is recognised. The result is one of: nil (landed),
+// *FencedError, *ConflictError, *NotLandedError, *UnknownError, or what the target's
+// judgement calls refused.
 //
 // A batch without files still makes a snapshot (an empty append): offsets only
 // ever move together with the table's head.
-func Commit(ctx context.Context, name string, to Target, b Batch) (Landed, error) {
+func (ts *Turns) Commit(ctx context.Context, name string, to Target, b Batch) (Landed, error) {
+	turn := ts.join(name, to)
+	defer turn.leave()
+	if b.Timeout == 0 {
+		b.Timeout = math.MaxInt64
+	}
 	var last error
 	unknown := false // an attempt without a definite answer was made
 	anySent := false
+	turn.await(ctx, 0, nil)
+	deadline := time.Now().Add(b.Timeout)
 	for attempt := 1; ; attempt++ {
-		landed, outcome, sent, err := try(ctx, name, to, b)
+		within, cancel := context.WithDeadline(ctx, deadline)
+		landed, outcome, sent, err := try(within, name, to, turn, b)
+		over := within.Err() != nil
+		cancel()
 		if anySent = anySent || sent; sent && outcome == OutcomeRefused {
 			landed, outcome, err = lastLook(ctx, to, b.ID, outcome, err)
 		}
@@ -172,31 +189,38 @@ func Commit(ctx context.Context, name string, to Target, b Batch) (Landed, error
 		case OutcomeUnknown:
 			unknown = true
 		}
-		if ctx.Err() == nil || last == nil {
+		if !over || last == nil {
 			last = err // keep what went wrong before the deadline
 		}
 		if b.OnRetry != nil {
 			b.OnRetry(attempt, err)
 		}
-		to.Pause(ctx, attempt)
-		if ctx.Err() == nil {
-			continue
+		if !over {
+			deadline = deadline.Add(turn.await(ctx, attempt, err))
+			if ctx.Err() == nil && time.Now().Before(deadline) {
+				continue
+			}
 		}
 		if anySent && !unknown { // no attempt follows that would read the table first
 			landed, outcome, _ = lastLook(ctx, to, b.ID, outcome, last)
 			landed.Attempts, unknown = attempt, outcome == OutcomeUnknown
 		}
-		switch {
-		case outcome == OutcomeLanded:
+		if outcome == OutcomeLanded {
 			return landed, nil
-		case unknown:
-			return Landed{}, &UnknownError{name, attempt, last}
-		case isConflict(last):
-			return Landed{}, &ConflictError{name, attempt, last}
-		default:
-			return Landed{}, &NotLandedError{name, attempt, last}
 		}
+		return Landed{}, gaveUp(name, attempt, unknown, last)
 	}
+}
+
+// gaveUp is what is known of a batch that is not tried again.
+func gaveUp(name string, attempts int, unknown bool, last error) error {
+	switch {
+	case unknown:
+		return &UnknownError{name, attempts, last}
+	case isConflict(last):
+		return &ConflictError{name, attempts, last}
+	}
+	return &NotLandedError{name, attempts, last}
 }
 
 // lastLookTimeout is how long the last look at the table may take.
@@ -219,12 +243,13 @@ func lastLook(ctx context.Context, to Target, commitID string, outcome Outcome, 
 }
 
 // try reads the table, judges the batch against it and sends one commit.
-func try(ctx context.Context, name string, to Target, b Batch) (landed Landed, outcome Outcome, sent bool, err error) {
+func try(ctx context.Context, name string, to Target, turn *turn, b Batch) (landed Landed, outcome Outcome, sent bool, err error) {
 	head, err := to.Head(ctx)
 	if err != nil {
 		outcome, err := to.Judge(err, OutcomeRetry)
 		return Landed{}, outcome, false, err
 	}
+	turn.saw(head.MetadataLocation())
 	have, err := head.Offsets()
 	if err != nil {
 		return Landed{}, OutcomeRefused, false, err
@@ -245,6 +270,7 @@ func try(ctx context.Context, name string, to Target, b Batch) (landed Landed, o
 	}
 	snapshot, err := commit(ctx)
 	if err == nil {
+		turn.landed()
 		return Landed{SnapshotID: snapshot}, OutcomeLanded, true, nil
 	}
 	outcome, err = to.Judge(err, OutcomeUnknown)

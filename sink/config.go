@@ -39,7 +39,7 @@ type Config struct {
 	Memory       int64 // bytes of pending rows and open files held in memory; default 240 MiB
 	MaxBatchRows int64 // rows of one snapshot commit; default 5,000,000
 
-	CommitTimeout   time.Duration // how long one snapshot commit is retried while others make none either, and a read of the tables may take; default 5 min
+	CommitTimeout   time.Duration // how long the attempts at one snapshot commit may take, not counting the time in which others go first; and a read of the tables; default 5 min
 	ShutdownTimeout time.Duration // bound on the last flush after a stop; default 30 s
 
 	CompressionLevel int // zstd level of data files; default 1

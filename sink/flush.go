@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -137,9 +136,7 @@ func (s *Sink) land(ctx context.Context, table string, b *batch, files []catalog
 }
 
 func (s *Sink) commit(ctx context.Context, table string, b catalog.Batch) (catalog.Landed, error) {
-	ctx, renew, cancel := renewable(ctx, s.cfg.CommitTimeout)
-	defer cancel()
-	b.Version, b.OnOthers = s.cfg.Version, renew
+	b.Version, b.Timeout = s.cfg.Version, s.cfg.CommitTimeout
 	b.OnRetry = func(attempt int, err error) {
 		s.stats.CommitRetries++
 		s.stats.FlushErr = err.Error()
@@ -147,31 +144,6 @@ func (s *Sink) commit(ctx context.Context, table string, b catalog.Batch) (catal
 		s.log.Warn("snapshot commit did not succeed, trying again", "table", table, "attempt", attempt, "err", err)
 	}
 	return s.lake.CommitBatch(ctx, table, b)
-}
-
-// renewable is ctx that ends a time after it was made, or was last renewed.
-func renewable(ctx context.Context, d time.Duration) (out context.Context, renew func(), cancel context.CancelFunc) {
-	inner, end := context.WithCancelCause(ctx)
-	timer := time.AfterFunc(d, func() { end(context.DeadlineExceeded) })
-	until := &atomic.Pointer[time.Time]{}
-	note := func() { at := time.Now().Add(d); until.Store(&at) }
-	note()
-	return renewed{inner, until}, func() { note(); timer.Reset(d) }, func() { timer.Stop(); end(nil) }
-}
-
-// renewed tells its deadline as of now.
-type renewed struct {
-	context.Context
-	until *atomic.Pointer[time.Time]
-}
-
-// Deadline implements context.Context.
-func (r renewed) Deadline() (time.Time, bool) {
-	until := *r.until.Load()
-	if outer, ok := r.Context.Deadline(); ok && outer.Before(until) {
-		return outer, true
-	}
-	return until, true
 }
 
 // neverLands tells the outcomes of a snapshot commit after which its data files

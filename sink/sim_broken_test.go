@@ -140,6 +140,14 @@ var brokenSteps = []struct{ name, file, code, instead string }{
 		ctx = bounded
 	}
 	if err := s.learnTopics`},
+	{"a turn is not given on", "catalog/turns.go",
+		`	if q.holder == t {
+		q.holder = nil
+`, `	if q.holder == t && !broken {
+		q.holder = nil
+`},
+	{"two of a process have the turn at once", "catalog/turns.go",
+		`if q.holder == nil && len(q.waiting) > 0 {`, `if (q.holder == nil || broken) && len(q.waiting) > 0 {`},
 }
 
 // rare are those that few histories show.

@@ -87,7 +87,7 @@ func (l simLakeOf) CommitBatch(ctx context.Context, name string, b catalog.Batch
 	if l.dead {
 		return catalog.Landed{}, errDead
 	}
-	landed, err := catalog.Commit(ctx, name, simTarget{l, name}, b)
+	landed, err := l.process.turns.Commit(ctx, name, simTarget{l, name}, b)
 	if !l.dead {
 		l.note("%s: %s of %s: %v", l.name, l.alias(b.ID), name, errText(err))
 	}
@@ -126,8 +126,20 @@ func (t simTarget) Judge(err error, otherwise catalog.Outcome) (catalog.Outcome,
 	return otherwise, err
 }
 
-func (t simTarget) Pause(ctx context.Context, attempt int) {
-	_ = t.lake.sleep(ctx, t.lake.between(time.Millisecond, 20*time.Millisecond<<min(attempt, 7)))
+func (t simTarget) Sleep(ctx context.Context, least, most time.Duration) {
+	_ = t.lake.sleep(ctx, t.lake.between(least, most))
+}
+
+// Wait looks now and then: nobody but the world may wake a worker.
+func (t simTarget) Wait(ctx context.Context, called <-chan struct{}) {
+	for ctx.Err() == nil && !t.lake.dead {
+		select {
+		case <-called:
+			return
+		default:
+			t.Sleep(ctx, time.Millisecond, 20*time.Millisecond)
+		}
+	}
 }
 
 var errConflict = errors.New("requirement failed: the table has moved on")
@@ -140,6 +152,8 @@ type simLoaded struct {
 }
 
 func (t simLoaded) Name() string { return t.table.name }
+
+func (t simLoaded) MetadataLocation() string { return fmt.Sprint(t.at.id) }
 
 func (t simLoaded) Current() (catalog.Snapshot, bool, error) { return catalog.Snapshot{}, false, nil }
 
@@ -194,6 +208,7 @@ func (t simLoaded) Stage(_ context.Context, b catalog.Batch, have catalog.Offset
 		next.files = append(next.files, t.lake.store[f.URI])
 	}
 	return func(ctx context.Context) (int64, error) {
+		defer t.process.try(t.worker, t.table.name)()
 		err := t.call(ctx, fmt.Sprintf("commit %s to %s", t.alias(b.ID), t.table.name), func() error {
 			if t.table.head != t.at {
 				return errConflict

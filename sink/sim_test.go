@@ -71,7 +71,7 @@ func TestSimulation(t *testing.T) {
 	}
 	all.Wait()
 	took := time.Since(began)
-	t.Logf("%d histories from seed %d, %d steps, %d processes, %.0f histories/s",
+	t.Logf("%d histories from seed %d, %d steps, %d workers, %.0f histories/s",
 		*simHistories, first, steps.Load(), workers.Load(), float64(*simHistories)/took.Seconds())
 	for seed, why := range broken {
 		t.Errorf("seed %d: %s\nreplay: go test ./sink -run 'TestSimulation$' -v -sim.replay %d", seed, why, seed)
@@ -218,12 +218,22 @@ func (w *world) chaos() {
 	w.after(w.between(0, 6*time.Second), w.chaos)
 }
 
-// start runs another sink process.
+// start runs another process, now and then with two workers.
 func (w *world) start() {
 	if w.done {
 		return
 	}
-	k := &worker{world: w, name: fmt.Sprintf("w%d", len(w.workers)+1), wake: make(chan wakeReason)}
+	p := &process{trying: map[string]*worker{}}
+	w.startWorker(p)
+	if w.rng.IntN(3) == 0 {
+		w.startWorker(p)
+	}
+}
+
+// startWorker runs another sink in a process.
+func (w *world) startWorker(p *process) {
+	k := &worker{world: w, process: p, name: fmt.Sprintf("w%d", len(w.workers)+1), wake: make(chan wakeReason)}
+	p.workers = append(p.workers, k)
 	k.member = &member{worker: k, have: map[int32]int64{}}
 	cfg := Config{
 		Brokers: []string{"simulated"}, Topics: []string{simTopic},
@@ -254,7 +264,7 @@ func (w *world) start() {
 	var ctx context.Context
 	ctx, k.stop = context.WithCancel(context.Background())
 	w.workers = append(w.workers, k)
-	w.note("%s starts: until caught up %v, strict %v, %d rows", k.name, cfg.UntilCaughtUp, cfg.Limits.MaxEventBytes == simStrict, cfg.MaxBatchRows)
+	w.note("%s starts in the process of %s: until caught up %v, strict %v, %d rows", k.name, p.workers[0].name, cfg.UntilCaughtUp, cfg.Limits.MaxEventBytes == simStrict, cfg.MaxBatchRows)
 	go k.live(ctx)
 	<-w.parked
 }

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing/synctest"
 	"time"
+
+	"github.com/auditlake/auditlake/catalog"
 )
 
 // The world of one history: one thing happens at a time, in an order that the seed
@@ -158,13 +160,31 @@ func (w *world) wakeExpired() {
 	}
 }
 
-// worker is one run of a sink, a process: after a crash there is another one.
+// process is what workers of one process share, and that they die of together.
+type process struct {
+	turns   catalog.Turns
+	workers []*worker
+	trying  map[string]*worker // a snapshot commit, by table
+}
+
+// try notes that a worker sends a snapshot commit; until done no other one of its
+// process may send one to the same table.
+func (p *process) try(k *worker, table string) (done func()) {
+	if o := p.trying[table]; o != nil {
+		k.fail("%s and %s of one process try a snapshot commit of %s at once", o.name, k.name, table)
+	}
+	p.trying[table] = k
+	return func() { p.trying[table] = nil }
+}
+
+// worker is one run of a sink, in a process: after a crash there is another one.
 type worker struct {
 	*world
-	name   string
-	member *member
-	sink   *Sink
-	stop   context.CancelFunc
+	process *process
+	name    string
+	member  *member
+	sink    *Sink
+	stop    context.CancelFunc
 
 	wake   chan wakeReason
 	waits  bool // in park
@@ -208,15 +228,22 @@ func (k *worker) park(ctx context.Context) wakeReason {
 // resume has a worker that waits go on to its next wait. It runs in the world.
 func (k *worker) resume(why wakeReason) {
 	if k.chance(k.faults.crash) && why != wakeKilled {
-		k.note("%s crashes", k.name)
+		k.note("the process of %s crashes", k.name)
 		why = wakeKilled
 	}
 	if why == wakeKilled {
-		k.dead = true
+		for _, o := range k.process.workers {
+			o.dead = true
+		}
 	}
 	k.waits = false
 	k.wake <- why
 	<-k.parked
+	if why == wakeKilled {
+		for _, o := range k.process.workers {
+			o.kill()
+		}
+	}
 }
 
 // wakeAfter resumes the wait that is about to begin in d, or later if it is paused.
@@ -302,14 +329,17 @@ func (k *worker) call(ctx context.Context, what string, effect func() error) err
 	return err
 }
 
-// pause stops a worker as SIGSTOP does; the group may well throw it out meanwhile.
+// pause stops a worker's process as SIGSTOP does; the group may well throw it out
+// meanwhile.
 func (k *worker) pause() {
 	d := k.between(time.Second, 40*time.Second)
-	k.paused = k.now() + d
-	k.note("%s pauses for %v", k.name, d)
+	k.note("the process of %s pauses for %v", k.name, d)
 	k.after(d, func() {}) // wakeExpired looks then
-	if d > simSession {
-		k.after(simSession, func() { k.kafka.expel(k.member) })
+	for _, o := range k.process.workers {
+		o.paused = k.now() + d
+		if d > simSession {
+			k.after(simSession, func() { k.kafka.expel(o.member) })
+		}
 	}
 }
 

@@ -114,6 +114,9 @@ func (a *app) runSink(ctx context.Context, cfg *config.Config, cat *catalog.Cata
 	// Also where a worker fails and another one hangs.
 	defer leaveAfter(ctx, settings.ShutdownTimeout+leaveGrace, a.leave)()
 	for i := range workers {
+		if workers > 1 {
+			settings.Log = a.logger().With("worker", i+1)
+		}
 		settings.OnProgress = func(s sink.Stats) {
 			all.set(i, s, func(sum sink.Stats) {
 				if untilCaughtUp {
