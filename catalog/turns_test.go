@@ -253,3 +253,34 @@ func TestTurnsDoNotExtendForWhatNobodyDid(t *testing.T) {
 		})
 	}
 }
+
+// What became of a batch is read without its turn, which somebody else may have: so it
+// is known at once that it did not land.
+func TestTurnsAreNotNeededToLook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var turns Turns
+		m := &modelTable{fails: func() error { return errLost }} // definite, as this table judges
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		began := time.Now()
+		other := make(chan *turn)
+		go func() {
+			time.Sleep(modelCommit / 2)
+			o := turns.join("a", m)
+			o.take(context.Background())
+			other <- o
+		}()
+		failed := make(chan error)
+		go func() {
+			_, err := turns.Commit(ctx, "a", m, Batch{})
+			failed <- err
+		}()
+		holder := <-other
+		var not *NotLandedError
+		require.ErrorAs(t, <-failed, &not)
+		require.ErrorIs(t, not, errLost)
+		require.Equal(t, 1, not.Attempts)
+		require.Less(t, time.Since(began), 11*time.Second)
+		holder.leave()
+	})
+}

@@ -39,9 +39,12 @@ func TestContention(t *testing.T) {
 	if *contentionFor == 0 {
 		t.Skip("left out: -contention 30s has it")
 	}
-	for name, start := range map[string]func(*testing.T) slowCatalog{"REST": slowREST, "PostgreSQL": slowPostgres} {
-		t.Run(name, func(t *testing.T) {
-			slow := start(t)
+	for _, on := range []struct {
+		name  string
+		start func(*testing.T) slowCatalog
+	}{{"REST", slowREST}, {"PostgreSQL", slowPostgres}} {
+		t.Run(on.name, func(t *testing.T) {
+			slow := on.start(t)
 			l := newLab(t, slow.lines, fmt.Sprintf("sink: {workers: %d, target_lag: 100ms}", workers), `metrics: {listen: "off"}`)
 			compete(l, slow)
 		})
@@ -192,5 +195,5 @@ func (f fairness) fewest() int {
 
 func (f fairness) String() string {
 	return fmt.Sprintf("commits by process and worker %v, %d attempts failed, wait until landed: median %v, p95 %v, longest %v",
-		f.commits, f.retries, f.median, f.p95, f.longest)
+		f.commits, f.retries, f.median.Round(time.Millisecond), f.p95.Round(time.Millisecond), f.longest.Round(time.Millisecond))
 }
