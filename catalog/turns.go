@@ -17,25 +17,14 @@ type Turns struct {
 }
 
 // queue is the turn of one table: who has it, and who waits for it.
-//
-// Other processes race for the table, and those whose workers hand the turn on would
-// win each race: the next batch is on its way when the attempts of others are still on
-// theirs to their conflict. So a process lets others go first now and then.
 type queue struct {
 	mu      sync.Mutex
 	joined  uint64
 	holder  *turn   // nil: nobody
 	waiting []*turn // the oldest first; nobody waits where nobody has it
 
-	took  time.Duration // the last attempt that landed
-	row   int           // batches that landed since others were last let go first
-	every int           // of them, before it is time again
+	courtesy courtesy
 }
-
-// mostInRow is how many batches of a process that finds no other one land before it
-// looks again: it costs the time of one attempt. Where there are others, it lets them
-// go first after each batch.
-const mostInRow = 16
 
 // turn is the place of one batch in a queue. One goroutine uses it.
 type turn struct {
@@ -60,7 +49,7 @@ func (t *Turns) join(table string, to Target) *turn {
 	}
 	q := t.tables[table]
 	if q == nil {
-		q = &queue{every: 1}
+		q = &queue{}
 		t.tables[table] = q
 	}
 	q.mu.Lock()
@@ -114,7 +103,7 @@ func (t *turn) saw(head string) {
 	if t.raced && head != t.head {
 		t.lost++
 		t.waste += t.spent
-		t.of.notes(true)
+		t.of.courtesy.notes(true)
 	}
 	t.head, t.raced = head, false
 }
@@ -128,24 +117,6 @@ func (t *turn) take(ctx context.Context) (waited bool) {
 	default:
 		t.to.Wait(ctx, called)
 		return true
-	}
-}
-
-// letOthers lets other processes go first, where it is time for it.
-func (t *turn) letOthers(ctx context.Context) {
-	wait := t.of.yields()
-	if wait == 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, 2*commitMaxWait) // also where the catalog hangs
-	defer cancel()
-	before, err := t.to.Head(ctx)
-	if err != nil {
-		return // the attempt says so
-	}
-	t.to.Sleep(ctx, wait, wait)
-	if after, err := t.to.Head(ctx); err == nil {
-		t.of.notes(before.MetadataLocation() != after.MetadataLocation())
 	}
 }
 
@@ -185,33 +156,5 @@ func (q *queue) callNext() {
 	if q.holder == nil && len(q.waiting) > 0 {
 		q.holder, q.waiting = q.waiting[0], q.waiting[1:]
 		close(q.holder.called)
-	}
-}
-
-// landed notes that the last attempt landed.
-func (t *turn) landed() {
-	t.of.mu.Lock()
-	defer t.of.mu.Unlock()
-	t.of.took, t.of.row = time.Since(t.began), t.of.row+1
-}
-
-// yields is how long to let other processes go first; 0 is not at all.
-func (q *queue) yields() time.Duration {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.row < q.every {
-		return 0
-	}
-	q.row = 0
-	return min(q.took, commitMaxWait)
-}
-
-// notes notes whether other processes make snapshot commits too.
-func (q *queue) notes(others bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.every = min(2*q.every, mostInRow)
-	if others {
-		q.every = 1
 	}
 }

@@ -99,29 +99,21 @@ func TestTurnsAreNeverLost(t *testing.T) {
 
 // A process that never loses a race looks for others after 1, 2, 4 ... batches; one
 // that finds any, after each.
-func TestTurnsLookForOthers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var turns Turns
-		turn := turns.join("a", icebergTarget{})
-		land := func(took time.Duration) {
-			turn.began = time.Now()
-			time.Sleep(took)
-			turn.landed()
+func TestCourtesy(t *testing.T) {
+	var c courtesy
+	for _, batches := range []int{1, 2, 4, 8, 16, 16} {
+		for i := range batches {
+			require.Zero(t, c.yields(), "%d of %d", i, batches)
+			c.landed(time.Second)
 		}
-		for _, batches := range []int{1, 2, 4, 8, 16, 16} {
-			for i := range batches {
-				require.Zero(t, turn.of.yields(), "%d of %d", i, batches)
-				land(time.Second)
-			}
-			require.Equal(t, time.Second, turn.of.yields())
-			turn.of.notes(false)
-		}
-		turn.of.notes(true)
-		land(2 * time.Second)
-		require.Equal(t, 2*time.Second, turn.of.yields())
-		land(time.Minute)
-		require.Equal(t, commitMaxWait, turn.of.yields())
-	})
+		require.Equal(t, time.Second, c.yields())
+		c.notes(false)
+	}
+	c.notes(true)
+	c.landed(2 * time.Second)
+	require.Equal(t, 2*time.Second, c.yields())
+	c.landed(time.Minute)
+	require.Equal(t, commitMaxWait, c.yields())
 }
 
 // modelTable is a table that takes one snapshot commit in 300 ms, and races as a real
