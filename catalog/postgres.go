@@ -28,6 +28,9 @@ func openPostgres(ctx context.Context, cfg Config) (*Catalog, error) {
 	cat, err := postgresCatalog(ctx, cfg, db)
 	if err != nil {
 		db.Close()
+		if errors.Is(ctx.Err(), context.Canceled) { // whatever the driver makes of it
+			return nil, fmt.Errorf("open catalog %s: %w", postgresName(pg), ctx.Err())
+		}
 		if mistake := addressMistake(err); mistake != nil {
 			return nil, mistake
 		}
@@ -92,10 +95,8 @@ func postgresName(pg *pgx.ConnConfig) string {
 // postgresCatalog makes the catalog's tables where init asks for it. Two that do
 // so at once collide in PostgreSQL's own tables: the loser looks again.
 func postgresCatalog(ctx context.Context, cfg Config, db *sql.DB) (cat *Catalog, err error) {
-	if err := db.PingContext(ctx); err != nil {
-		return nil, err
-	}
 	var there bool
+	// No ping before it: the driver says "bad connection" of whatever ends one.
 	err = db.QueryRowContext(ctx, "SELECT to_regclass('iceberg_tables') IS NOT NULL AND to_regclass('iceberg_namespace_properties') IS NOT NULL").Scan(&there)
 	if err != nil {
 		return nil, err

@@ -183,3 +183,25 @@ func TestPostgresJudgement(t *testing.T) {
 		require.Equal(t, tc.want, outcome, "%v", tc.err)
 	}
 }
+
+// Whoever ends a process while it connects is not told that a connection is bad.
+func TestPostgresOpenIsInterrupted(t *testing.T) {
+	_, cfg := startPostgres(t)
+	initTest(t, cfg)
+	began := time.Now()
+	c, err := Open(context.Background(), cfg)
+	require.NoError(t, err)
+	took := time.Since(began)
+	require.NoError(t, c.Close())
+	for i := range time.Duration(60) { // at any moment of it
+		ctx, cancel := context.WithCancel(context.Background())
+		time.AfterFunc(took*i/50, cancel)
+		c, err := Open(ctx, cfg)
+		cancel()
+		if err == nil {
+			require.NoError(t, c.Close())
+			continue
+		}
+		require.ErrorIs(t, err, context.Canceled, "after %s of %s", took*i/50, took)
+	}
+}
