@@ -15,6 +15,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/auditlake/auditlake/storage"
 )
 
 var (
@@ -61,10 +63,11 @@ var built = sync.OnceValues(func() (string, error) {
 type lake struct {
 	t      testing.TB
 	dir    string
-	config string         // path
-	text   string         // what it says
-	spec   map[string]any // as readers.py wants it
-	absent []string       // columns that agent_events lacks
+	config string           // path
+	text   string           // what it says
+	spec   map[string]any   // as readers.py wants it
+	absent []string         // columns that agent_events lacks
+	s3     storage.S3Config // of the warehouse, where it is on S3
 }
 
 // localLake is a lake of a SQLite catalog and a folder.

@@ -3,18 +3,22 @@ package readers
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"math/big"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/stretchr/testify/require"
 
 	"github.com/auditlake/auditlake/catalog/catalogtest"
@@ -88,11 +92,11 @@ func (tr *truth) count(kind, session, version string, data map[string]json.RawMe
 // s3Lake is a lake on an S3 server.
 func s3Lake(t *testing.T, broker, topic string, start startCatalog) *lake {
 	t.Helper()
-	s3 := storagetest.StartS3(t, "lake")
+	server := storagetest.StartS3(t, "lake")
 	dir := t.TempDir()
 	of := map[string]any{"name": "auditlake", "namespace": "audit"}
-	of["type"], of["uri"] = start(t, dir, s3)
-	l := &lake{t: t, dir: dir, config: filepath.Join(dir, "auditlake.yaml")}
+	of["type"], of["uri"] = start(t, dir, server)
+	l := &lake{t: t, dir: dir, config: filepath.Join(dir, "auditlake.yaml"), s3: server}
 	l.configure(fmt.Sprintf(`kafka: {brokers: [%q], topics: [%s], session_timeout: 6s}
 catalog: {type: %s, uri: %q}
 warehouse: s3://lake/warehouse
@@ -100,10 +104,10 @@ s3: {endpoint: %q, region: %s, path_style: true, access_key_id: %s, secret_acces
 sink: {target_lag: 500ms, max_batch_rows: 1000}
 sql: {cache_dir: cache}
 metrics: {listen: off}
-`, broker, topic, of["type"], of["uri"], s3.Endpoint, s3.Region, s3.AccessKeyID, s3.SecretAccessKey))
+`, broker, topic, of["type"], of["uri"], server.Endpoint, server.Region, server.AccessKeyID, server.SecretAccessKey))
 	l.spec = map[string]any{
 		"config": l.config, "warehouse": "s3://lake/warehouse", "catalog": of,
-		"s3": map[string]any{"endpoint": s3.Endpoint, "region": s3.Region, "access_key_id": s3.AccessKeyID, "secret_access_key": s3.SecretAccessKey},
+		"s3": map[string]any{"endpoint": server.Endpoint, "region": server.Region, "access_key_id": server.AccessKeyID, "secret_access_key": server.SecretAccessKey},
 	}
 	return l
 }
@@ -242,7 +246,8 @@ var wholePathWhere = []condition{
 }
 
 // The whole path on real parts: Kafka, S3 and each catalog; two sinks of which one
-// is killed; verify, the answers, and the other readers.
+// is killed; verify, the answers, and the other readers; then the same of tables that
+// migrate changes under two sinks.
 func testWholePath(t *testing.T, kafka *kafkatest.Broker, start startCatalog) {
 	l := s3Lake(t, kafka.Addr(), newTopic(t, kafka), start)
 	want := events(t, l)
@@ -252,6 +257,93 @@ func testWholePath(t *testing.T, kafka *kafkatest.Broker, start startCatalog) {
 	l.requireAnswers(want)
 	require.Equal(t, 2*want.events, l.requireAgreed("agent_events", wholePathWhere...).Rows)
 	require.Equal(t, 0, l.requireAgreed("dead_letters").Rows)
+
+	more := l.migrateUnderSinks(want.file)
+	l.requireVerified()
+	agreed := l.requireAgreed("agent_events", wholePathWhere...)
+	require.Equal(t, 2*want.events+more, agreed.Rows)
+	for _, name := range lost {
+		require.Less(t, agreed.Columns[name].Nulls, agreed.Rows, "%s has no value", name)
+		require.GreaterOrEqual(t, agreed.Columns[name].Nulls, 2*want.events, "what was dropped of %s is gone for good", name)
+	}
+	require.Equal(t, 0, l.requireAgreed("dead_letters").Rows)
+}
+
+// lost are columns that another engine takes away: to the tables they are as new
+// when migrate adds them as those of a next release.
+var lost = []string{"cost_amount", "finish_reasons"}
+
+// migrateUnderSinks adds columns and changes the partition spec by migrate while two
+// sinks are at work, and returns how many events went by.
+func (l *lake) migrateUnderSinks(file string) (events int) {
+	l.t.Helper()
+	t := l.t
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	const some = 400
+	lines := slices.Collect(bytes.Lines(text))
+	var picked []byte // from all over the file: of many sessions, for every topic partition
+	for i := range some {
+		picked = append(picked, lines[i*len(lines)/some]...)
+	}
+	few := filepath.Join(l.dir, "few.ndjson")
+	require.NoError(t, os.WriteFile(few, picked, 0o600))
+
+	started(t, "pyiceberg").ask(t, map[string]any{"do": "drop_columns", "lake": l.spec, "table": "agent_events", "names": lost}, &struct{}{})
+	sinks := []*worker{l.startWorker(), l.startWorker()}
+	both := func(words string) bool {
+		return strings.Contains(sinks[0].said(), words) && strings.Contains(sinks[1].said(), words)
+	}
+	// producing sends some events again and again until all is so.
+	producing := func(what string, so func() bool) {
+		t.Helper()
+		for until := time.Now().Add(patience); !so(); {
+			require.True(t, time.Now().Before(until), "%s\n%s\n%s", what, sinks[0].said(), sinks[1].said())
+			l.must("produce", few)
+			for events += some; l.lag() > 0; time.Sleep(100 * time.Millisecond) {
+				require.True(t, time.Now().Before(until), "%s: it lags\n%s\n%s", what, sinks[0].said(), sinks[1].said())
+			}
+		}
+	}
+	require.Eventually(t, func() bool { return both("msg=assigned") }, patience, 50*time.Millisecond, "no shared topic")
+	producing("both at work on what lacks columns", func() bool { return both("the tables lack columns of this release") && both(`msg="snapshot commit"`) })
+
+	l.configure(l.text + "tables: {agent_events: {partition_by: [\"month(event_time)\", \"bucket[2](session_id)\"]}}\n")
+	l.must("produce", few) // for a migration amid the work
+	events += some
+	migrated := l.must("migrate")
+	for _, change := range append([]string{"partition_by"}, lost...) {
+		require.Contains(t, migrated, change)
+	}
+	before := [2]int{sinks[0].commits(), sinks[1].commits()}
+	producing("both at work on what is migrated", func() bool { // batches that were begun before are as they were
+		return sinks[0].commits() > before[0] && sinks[1].commits() > before[1] && l.hasFile("/event_time_month=", "/session_id_bucket=") &&
+			l.number(`SELECT count(cost_amount) FROM agent_log`) > 0 && l.number(`SELECT count(finish_reasons) FROM agent_log`) > 0
+	})
+	for _, w := range sinks {
+		require.NoError(t, w.cmd.Process.Signal(syscall.SIGTERM))
+		require.NoError(t, w.cmd.Wait(), "%s", w.said())
+		require.NotContains(t, w.said(), "level=ERROR")
+	}
+	return events
+}
+
+func (w *worker) commits() int { return strings.Count(w.said(), `msg="snapshot commit"`) }
+
+// hasFile tells whether a data file of agent_events has these words in its name.
+func (l *lake) hasFile(words ...string) bool {
+	l.t.Helper()
+	list := s3.NewListObjectsV2Paginator(storagetest.Client(l.s3), &s3.ListObjectsV2Input{Bucket: aws.String("lake"), Prefix: aws.String("warehouse/audit/agent_events/data/")})
+	for list.HasMorePages() {
+		page, err := list.NextPage(context.Background())
+		require.NoError(l.t, err)
+		for _, o := range page.Contents {
+			if !slices.ContainsFunc(words, func(word string) bool { return !strings.Contains(*o.Key, word) }) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // startCatalog runs a catalog's server, where it has one, and tells kind and address.
