@@ -79,29 +79,30 @@ func TestSinkOutlivesARESTCatalog(t *testing.T) {
 
 // A commit that is never answered ends with the commit timeout; what landed is found.
 func TestSinkOutlivesCommitsThatHang(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	rest := catalogtest.StartREST(t, catalogtest.RESTOptions{Warehouse: "file://" + dir})
+	l := newFaultLab(t, 1, catalog.Config{Type: "rest", URI: rest.URI, Warehouse: "file://" + filepath.Join(dir, "tables")})
+	l.produce(30, 5)
+	d := l.start(func(cfg *Config) { cfg.CommitTimeout = 3 * time.Second })
+	l.awaitAll(d)
 	for _, landed := range []bool{false, true} {
-		t.Run(fmt.Sprintf("landed %t", landed), func(t *testing.T) {
-			t.Parallel()
-			dir := t.TempDir()
-			rest := catalogtest.StartREST(t, catalogtest.RESTOptions{Warehouse: "file://" + dir})
-			l := newFaultLab(t, 1, catalog.Config{Type: "rest", URI: rest.URI, Warehouse: "file://" + filepath.Join(dir, "tables")})
-			l.produce(30, 5)
-			d := l.start(func(cfg *Config) { cfg.CommitTimeout = 3 * time.Second })
-			l.awaitAll(d)
-			rest.Judge(func(r *http.Request) *catalogtest.Fault {
-				if !catalogtest.IsCommit(r) {
-					return nil
-				}
-				return &catalogtest.Fault{Landed: landed, Wait: time.Hour}
-			})
-			l.produce(30, 5)
-			d.awaitLine(t, "failed; what is pending is read again", "outcome of the snapshot commit is unknown")
-			rest.Judge(nil)
-			l.awaitAll(d)
-			d.end(t)
-			l.requireOnce()
+		rest.Judge(func(r *http.Request) *catalogtest.Fault {
+			if !catalogtest.IsCommit(r) {
+				return nil
+			}
+			return &catalogtest.Fault{Landed: landed, Wait: time.Hour}
 		})
+		before := d.has("failed; what is pending is read again", "outcome of the snapshot commit is unknown")
+		l.produce(30, 5)
+		require.Eventually(t, func() bool {
+			return d.has("failed; what is pending is read again", "outcome of the snapshot commit is unknown") > before
+		}, faultPatience, 20*time.Millisecond, "landed %t", landed)
+		rest.Judge(nil)
+		l.awaitAll(d)
 	}
+	d.end(t)
+	l.requireOnce()
 }
 
 // PostgreSQL: a COMMIT whose answer is lost, landed and not; a network that is cut,

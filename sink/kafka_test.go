@@ -21,14 +21,22 @@ import (
 // What the sink does on a real Apache Kafka; one broker for all of it.
 func TestOnKafka(t *testing.T) {
 	broker := kafkatest.Start(t, kafkatest.Options{})
+	t.Run("at once", func(t *testing.T) { onKafkaAtOnce(t, broker) })
+	t.Run("restarts", func(t *testing.T) { onKafkaRestarts(t, broker) })
+}
+
+// onKafkaAtOnce is what has topics of its own each.
+func onKafkaAtOnce(t *testing.T, broker *kafkatest.Broker) {
 	for name, test := range map[string]func(t *testing.T, broker *kafkatest.Broker){
 		"transactions": onKafkaTransactions, "goal held back": onKafkaGoalHeldBack, "compacted": onKafkaCompacted,
 		"codecs": onKafkaCodecs, "patterns": onKafkaPatterns, "latest": onKafkaLatest, "deleted": onKafkaDeleted,
 		"named later": onKafkaNamedLater, "rebalances": onKafkaRebalances,
 	} {
-		t.Run(name, func(t *testing.T) { test(t, broker) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, broker)
+		})
 	}
-	t.Run("restarts", func(t *testing.T) { onKafkaRestarts(t, broker) })
 }
 
 // logged keeps what a sink logs.

@@ -23,9 +23,9 @@ import (
 )
 
 var (
-	simHistories = flag.Int("sim.histories", 2000, "histories that the simulation runs")
+	simHistories = flag.Int("sim.histories", 500, "histories that the simulation runs")
 	simSeed      = flag.Uint64("sim.seed", 0, "the first seed; 0 for another one each time")
-	simBroken    = flag.Int("sim.broken", 5000, "histories in which each broken step must be found")
+	simBroken    = flag.Int("sim.broken", 500, "histories in which each broken step must be found")
 	simReplay    = flag.Uint64("sim.replay", 0, "replay the history of this seed and print its trace")
 )
 

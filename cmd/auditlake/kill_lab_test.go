@@ -54,8 +54,8 @@ const killPartitions = 6
 const deadLetter = "(dead letter)"
 
 // newKillLab starts a lab with its first lake.
-func newKillLab(t *testing.T, start func(*testing.T) killParts) *killLab {
-	l := &killLab{t: t, parts: start(t), binary: realBinary(t)}
+func newKillLab(t *testing.T, parts killParts) *killLab {
+	l := &killLab{t: t, parts: parts, binary: realBinary(t)}
 	client := func(more ...kgo.Opt) *kgo.Client {
 		c, err := kgo.NewClient(append(more, kgo.SeedBrokers(l.parts.broker), kgo.MetadataMinAge(100*time.Millisecond))...)
 		require.NoError(t, err)
@@ -81,7 +81,8 @@ func newKillLab(t *testing.T, start func(*testing.T) killParts) *killLab {
 // and its death known quickly.
 func (l *killLab) newLake() {
 	l.lakes++
-	l.name = fmt.Sprintf("kill_%d", l.lakes)
+	*l.parts.lakes++
+	l.name = fmt.Sprintf("kill_%d", *l.parts.lakes)
 	l.sent, l.made, l.past = map[place]string{}, 0, nil
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()

@@ -33,16 +33,12 @@ type killParts struct {
 	session time.Duration // kafka.session_timeout
 	lines   string        // of configuration, NAMESPACE for catalog.namespace
 
+	lakes *int // so many have been begun on them
+
 	restartBroker, restartCatalog func() // nil where that cannot be
 
 	list func() []string // every file of the warehouse
 	read func(path string) []byte
-}
-
-// forAllParts runs a test with the servers in this process, and with real ones.
-func forAllParts(t *testing.T, test func(t *testing.T, start func(*testing.T) killParts)) {
-	t.Run("InProcess", func(t *testing.T) { test(t, partsInProcess) })
-	t.Run("RealParts", func(t *testing.T) { test(t, realParts) })
 }
 
 func partsInProcess(t *testing.T) killParts {
@@ -52,6 +48,7 @@ func partsInProcess(t *testing.T) killParts {
 	dir := t.TempDir()
 	warehouse := filepath.Join(dir, "warehouse")
 	return killParts{
+		lakes:  new(int),
 		name:   "kfake in the test's process, SQLite, a folder",
 		broker: broker.ListenAddrs()[0], session: 600 * time.Millisecond,
 		lines: fmt.Sprintf("catalog: {type: sqlite, uri: %q, namespace: NAMESPACE}\nwarehouse: %q", filepath.Join(dir, "catalog.db"), warehouse),
@@ -78,6 +75,7 @@ func realParts(t *testing.T) killParts {
 	kafka := kafkatest.Start(t, kafkatest.Options{})
 	client := storagetest.Client(server)
 	return killParts{
+		lakes:  new(int),
 		name:   "Apache Kafka, PostgreSQL, versitygw as S3",
 		broker: kafka.Addr(), session: time.Second,
 		lines: fmt.Sprintf("catalog: {type: postgres, uri: %q, namespace: NAMESPACE}\nwarehouse: s3://lake/warehouse\n%s\nsql: {cache_dir: %q}",
