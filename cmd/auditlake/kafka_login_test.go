@@ -201,15 +201,13 @@ func TestKafkaLogin(t *testing.T) {
 	g.requireReads(t)
 	g.requireVerified()
 	require.EqualValues(t, g.sent, g.value("SELECT count(*) FROM agent_events"))
+	t.Run("tokens are renewed", func(t *testing.T) { kafkaTokensAreRenewed(t, g) })
 }
 
 // A token is asked for anew before it ends, and a sink outlives an endpoint that is
 // down for a while.
-func TestKafkaTokensAreRenewed(t *testing.T) {
-	if testing.Short() {
-		t.Skip("left out: it takes several lifetimes of a token")
-	}
-	g := newGuarded(t)
+func kafkaTokensAreRenewed(t *testing.T, g *guarded) {
+	g.t = t
 	g.configure("SASL", fmt.Sprintf(", sasl: {mechanism: oauthbearer, oauth: {token_url: %q, client_id: %s, client_secret: %s}}", g.kafka.OAuth.URL, kafkatest.ClientID, kafkatest.ClientSecret))
 	g.kafka.OAuth.Answer(http.StatusOK, 4*time.Second)
 	stop := runInBackground(t, g.lab, "sink: {target_lag: 200ms}")

@@ -15,6 +15,7 @@ import (
 
 var (
 	killCount = flag.Int("kills", 10, "how often TestKill/…/Random kills a sink")
+	takeovers = flag.Int("takeovers", 2, "how often TestKill/…/TakenOver measures how long a dead sink's share waits")
 	killSeed  = flag.Uint64("kill-seed", 0, "what TestKill/…/Random's schedule is drawn from; 0: another one each time")
 )
 
@@ -27,6 +28,7 @@ func TestKill(t *testing.T) {
 			parts := start(t)
 			t.Run("AtEveryStep", func(t *testing.T) { killAtEveryStep(t, parts) })
 			t.Run("Zombie", func(t *testing.T) { killZombie(t, parts) })
+			t.Run("TakenOver", func(t *testing.T) { killTakenOver(t, parts) })
 			t.Run("Random", func(t *testing.T) { killRandom(t, parts) })
 		})
 	}
