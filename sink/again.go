@@ -70,7 +70,7 @@ func (s *Sink) couldNotTakeOver(err error) {
 		return
 	}
 	s.log.Warn("topic partitions cannot be taken over yet; joining the consumer group again", "err", err)
-	s.stats.FlushErr = err.Error()
+	s.stats.TakeOverErr = err.Error()
 	s.report()
 }
 

@@ -90,6 +90,7 @@ func (s *Sink) consumerOptions() []kgo.Opt {
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.FetchMaxBytes(fetchMaxBytes), kgo.FetchMaxPartitionBytes(fetchMaxPartitionBytes),
 		kgo.MaxConcurrentFetches(maxConcurrentFetches), kgo.FetchMaxWait(time.Second),
+		kgo.OnPartitionsAssigned(s.joined),
 		kgo.AdjustFetchOffsetsFn(s.assigned),
 		kgo.OnPartitionsRevoked(s.revoked),
 		kgo.OnPartitionsLost(s.lost),
@@ -133,12 +134,14 @@ func (s *Sink) assigned(ctx context.Context, offsets map[string]map[int32]kgo.Of
 	for _, tp := range tps {
 		p := positions[tp]
 		s.owned[tp] = p
+		delete(s.taking, tp)
 		if out[tp.topic] == nil {
 			out[tp.topic] = map[int32]kgo.Offset{}
 		}
 		out[tp.topic][tp.partition] = kgo.NewOffset().At(p.start)
 		s.log.Info("assigned", "topic", tp.topic, "partition", tp.partition, "offset", p.start)
 	}
+	s.sayTaking()
 	return out, nil
 }
 
@@ -159,10 +162,11 @@ func (s *Sink) revoked(ctx context.Context, _ *kgo.Client, gone map[string][]int
 		}
 	}
 	s.disown(gone)
+	s.sayTaking()
 }
 
-// lost runs when the group has thrown this sink out: others may already own
-// its topic partitions.
+// lost runs when the group has thrown this sink out, or did not let it in: others may
+// already own its topic partitions.
 func (s *Sink) lost(_ context.Context, _ *kgo.Client, gone map[string][]int32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -172,12 +176,14 @@ func (s *Sink) lost(_ context.Context, _ *kgo.Client, gone map[string][]int32) {
 		s.rewind = true
 	}
 	s.disown(gone)
+	s.out()
 }
 
 func (s *Sink) disown(gone map[string][]int32) {
 	for topic, ps := range gone {
 		for _, p := range ps {
 			delete(s.owned, topicPartition{topic, p})
+			delete(s.taking, topicPartition{topic, p})
 			s.log.Info("revoked", "topic", topic, "partition", p)
 		}
 	}

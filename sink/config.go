@@ -122,7 +122,7 @@ func New(cfg Config, cat *catalog.Catalog) (*Sink, error) {
 	return &Sink{
 		cfg: cfg, topics: topics, lake: icebergLake{cat}, log: cfg.Log,
 		decoder: envelope.NewDecoder(cfg.Limits), wait: waitUpTo,
-		owned: map[topicPartition]*progress{},
+		owned: map[topicPartition]*progress{}, taking: map[topicPartition]bool{},
 	}, nil
 }
 

@@ -18,7 +18,6 @@ import (
 type consumer interface {
 	PollFetches(ctx context.Context) kgo.Fetches
 	AllowRebalance()
-	GroupMetadata() (member string, generation int32) // below 0 before it is a member
 	SetOffsets(offsets map[string]map[int32]kgo.EpochOffset)
 	CommitOffsetsSync(ctx context.Context, offsets map[string]map[int32]kgo.EpochOffset, done func(*kgo.Client, *kmsg.OffsetCommitRequest, *kmsg.OffsetCommitResponse, error))
 	Close()

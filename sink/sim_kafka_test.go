@@ -270,8 +270,6 @@ func (m *member) fetch() kgo.Fetches {
 
 func (c simConsumer) AllowRebalance() {}
 
-func (c simConsumer) GroupMetadata() (string, int32) { return c.name, -1 }
-
 func (c simConsumer) SetOffsets(offsets map[string]map[int32]kgo.EpochOffset) {
 	if c.dead {
 		return

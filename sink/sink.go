@@ -38,6 +38,7 @@ type Sink struct {
 	// callbacks take it between polls.
 	mu          sync.Mutex
 	owned       map[topicPartition]*progress
+	taking      map[topicPartition]bool // the group's gifts that are not owned yet
 	batch       *batch
 	stats       Stats
 	rewind      bool  // owned topic partitions must go back to the table's offsets

@@ -37,10 +37,16 @@ type Stats struct {
 
 	// How the sink does, for whoever watches it. Zero times are "not yet", or "not now".
 	Member   bool      // of the consumer group, also where no topic partition is left for it
+	GroupErr string    // why it is none, where that is known
 	Polled   time.Time // the loop last came round
 	Heard    time.Time // Kafka last told how far its topic partitions are
 	Flushing time.Time // begin of the flush under way
 	FlushErr string    // why the last flush failed, or the last attempt of the one under way
+	// TakingOver is since when topic partitions that the group has given to this sink
+	// are still to be taken over: nobody reads them. TakeOverErr is why the last attempt
+	// failed.
+	TakingOver  time.Time
+	TakeOverErr string
 
 	Owned []OwnedPartition // in order of topic and partition
 }

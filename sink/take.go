@@ -40,6 +40,7 @@ func (s *Sink) fetchErrors(fetches kgo.Fetches) error {
 		case errors.Is(fe.Err, kerr.SaslAuthenticationFailed):
 			return &Error{Text: "Kafka refuses the login: check kafka.sasl", Usage: true, Err: fe.Err}
 		case groupSession(fe.Err):
+			s.groupError(fe.Err)
 			s.log.Warn("out of the consumer group; joining again", "err", fe.Err)
 		case fe.Topic == "":
 			s.log.Warn("consumer group; trying again", "err", fe.Err)

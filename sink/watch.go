@@ -54,8 +54,7 @@ func (s *Sink) cameRound() {
 	if s.cfg.OnProgress == nil {
 		return
 	}
-	_, generation := s.client.GroupMetadata()
-	s.stats.Member, s.stats.Polled = generation >= 0, time.Now()
+	s.stats.Polled = time.Now()
 	s.report()
 }
 

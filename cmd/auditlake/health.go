@@ -45,7 +45,7 @@ type topicPartition struct {
 }
 
 // progress is when a worker last made some: a snapshot commit, or, as a member of
-// the consumer group, nothing to do.
+// the consumer group that has taken over what is its share, nothing to do.
 type progress struct {
 	at      time.Time
 	commits int64
@@ -54,6 +54,7 @@ type progress struct {
 // freshness finds out how old the tables are: it notes where a topic partition
 // ended when, and until when all of it is in the tables.
 type freshness struct {
+	heard time.Time // when Kafka last told where it ends, from the assignment on
 	until time.Time // from the assignment on
 	ever  bool      // all of it was in the tables since then
 	step  time.Duration
@@ -75,6 +76,7 @@ func (f *freshness) look(now time.Time, p sink.OwnedPartition) {
 	if p.Readable < 0 {
 		return
 	}
+	f.heard = now
 	if p.Committed >= p.Readable {
 		f.until, f.ever, f.step, f.seen = now, true, 0, f.seen[:0]
 		return
@@ -139,15 +141,16 @@ func (h *health) look(now time.Time) {
 	}
 	fresh, caughtUp := map[topicPartition]*freshness{}, true
 	for i, w := range workers {
-		caughtUp = caughtUp && w.Member && !w.Heard.IsZero()
-		if w.Member && behind(w) == 0 || w.Commits != h.progress[i].commits {
+		member := w.Member && w.TakingOver.IsZero()
+		caughtUp = caughtUp && member && !w.Heard.IsZero()
+		if member && behind(w) == 0 || w.Commits != h.progress[i].commits {
 			h.progress[i] = progress{now, w.Commits}
 		}
 		for _, p := range w.Owned {
 			tp := topicPartition{p.Topic, p.Partition}
 			f := h.fresh[tp]
 			if f == nil {
-				f = &freshness{until: now}
+				f = &freshness{heard: now, until: now}
 			}
 			f.look(now, p)
 			caughtUp = caughtUp && f.ever
@@ -156,6 +159,27 @@ func (h *health) look(now time.Time) {
 	}
 	h.fresh = fresh
 	h.caughtUp = h.caughtUp || caughtUp
+}
+
+// outside is what keeps a worker from its share of the topic partitions, "" where it
+// has it, and outsideFor why, where that is known.
+func outside(w sink.Stats) string {
+	switch {
+	case !w.Member:
+		return "not a member of the consumer group"
+	case w.TakeOverErr != "":
+		return "topic partitions cannot be taken over"
+	case !w.TakingOver.IsZero():
+		return "taking over topic partitions"
+	}
+	return ""
+}
+
+func outsideFor(w sink.Stats) string {
+	if !w.Member {
+		return w.GroupErr
+	}
+	return w.TakeOverErr
 }
 
 // behind is how many offsets that can be read the tables lack.
@@ -193,9 +217,9 @@ func (h *health) healthy(now time.Time) (ok bool, why string) {
 		if age <= h.stalledAfter {
 			continue
 		}
-		if !w.Member { // what waits for it is not known
-			return false, fmt.Sprintf("worker %d: not a member of the consumer group for %s, longer than metrics.stalled_after (%s)",
-				i+1, ageText(age), config.Duration(h.stalledAfter))
+		if out := outside(w); out != "" { // what waits for it is not known
+			return false, fmt.Sprintf("worker %d: %s for %s, longer than metrics.stalled_after (%s)%s",
+				i+1, out, ageText(age), config.Duration(h.stalledAfter), because(outsideFor(w)))
 		}
 		if n > 0 {
 			why := fmt.Sprintf("worker %d: no snapshot commit for %s, longer than metrics.stalled_after (%s), while %s wait",
@@ -204,8 +228,8 @@ func (h *health) healthy(now time.Time) (ok bool, why string) {
 		}
 	}
 	for i, w := range workers {
-		if !w.Member {
-			return true, fmt.Sprintf("worker %d: not a member of the consumer group yet", i+1)
+		if out := outside(w); out != "" {
+			return true, fmt.Sprintf("worker %d: %s%s", i+1, out, because(outsideFor(w)))
 		}
 	}
 	if all == 0 {
@@ -250,8 +274,10 @@ func (h *health) unready(workers []sink.Stats, now time.Time) string {
 			return name + fmt.Sprintf("a flush is under way for %s, longer than metrics.ready_lag (%s)%s", ageText(now.Sub(w.Flushing)), bound, because(w.FlushErr))
 		case w.Flushing.IsZero() && w.FlushErr != "" && w.Pending+behind(w) > 0:
 			return name + "the last flush failed" + because(w.FlushErr)
-		case !w.Member:
-			return name + "not a member of the consumer group yet"
+		case !w.Member, w.TakeOverErr != "":
+			return name + outside(w) + because(outsideFor(w))
+		case !w.TakingOver.IsZero() && (!h.caughtUp || now.Sub(w.TakingOver) > h.readyLag):
+			return name + fmt.Sprintf("%s for %s", outside(w), ageText(now.Sub(w.TakingOver)))
 		case w.Heard.IsZero():
 			return name + "Kafka has not told yet how far its topic partitions are"
 		case now.Sub(w.Heard) > h.readyLag:
@@ -262,17 +288,35 @@ func (h *health) unready(workers []sink.Stats, now time.Time) string {
 	}
 	for _, w := range workers {
 		for _, p := range w.Owned {
-			f := h.fresh[topicPartition{p.Topic, p.Partition}]
-			at := fmt.Sprintf("%s/%d", p.Topic, p.Partition)
-			n := ui.Plural(max(p.Readable-p.Committed, 0), "record", "records")
-			switch {
-			case p.Committed >= p.Readable && p.Readable >= 0:
-			case f == nil || !h.caughtUp && !f.ever:
-				return fmt.Sprintf("catching up: the tables are %s behind %s", n, at)
-			case now.Sub(f.until) > h.readyLag:
-				return fmt.Sprintf("behind: the tables lack %s of %s, some for %s, longer than metrics.ready_lag (%s)", n, at, ageText(now.Sub(f.until)), bound)
+			if why := h.waits(p, now); why != "" {
+				return why
 			}
 		}
+	}
+	return ""
+}
+
+// waits is why a topic partition has this process not ready.
+func (h *health) waits(p sink.OwnedPartition, now time.Time) string {
+	f := h.fresh[topicPartition{p.Topic, p.Partition}]
+	at, bound := fmt.Sprintf("%s/%d", p.Topic, p.Partition), config.Duration(h.readyLag)
+	if p.Readable < 0 { // nothing is known of what waits
+		switch {
+		case !h.caughtUp:
+			return "Kafka has not told yet where " + at + " ends"
+		case f != nil && now.Sub(f.heard) > h.readyLag:
+			return fmt.Sprintf("Kafka has not told for %s where %s ends, longer than metrics.ready_lag (%s)", ageText(now.Sub(f.heard)), at, bound)
+		}
+		return ""
+	}
+	n := ui.Plural(p.Readable-p.Committed, "record", "records")
+	switch {
+	case p.Committed >= p.Readable:
+		return ""
+	case f == nil || !h.caughtUp && !f.ever:
+		return fmt.Sprintf("catching up: the tables are %s behind %s", n, at)
+	case now.Sub(f.until) > h.readyLag:
+		return fmt.Sprintf("behind: the tables lack %s of %s, some for %s, longer than metrics.ready_lag (%s)", n, at, ageText(now.Sub(f.until)), bound)
 	}
 	return ""
 }

@@ -21,11 +21,12 @@ const labTopic = "agent-events"
 // lab is an in-process Kafka-protocol broker, a configuration, and a lake in a
 // temporary folder that init has made.
 type lab struct {
-	t      *testing.T
-	dir    string
-	config string // path
-	client *kgo.Client
-	broker string
+	t       *testing.T
+	dir     string
+	config  string // path
+	client  *kgo.Client
+	cluster *kfake.Cluster
+	broker  string
 }
 
 // newLab takes further lines of configuration; warehouse is a folder and catalog a
@@ -35,7 +36,7 @@ func newLab(t *testing.T, more ...string) *lab {
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(3, labTopic), kfake.GroupMinSessionTimeout(100*time.Millisecond), kfake.ListenFn(groupkeeper.Listen))
 	require.NoError(t, err)
 	t.Cleanup(cluster.Close)
-	l := &lab{t: t, dir: t.TempDir(), broker: cluster.ListenAddrs()[0]}
+	l := &lab{t: t, dir: t.TempDir(), cluster: cluster, broker: cluster.ListenAddrs()[0]}
 	text := strings.Join(more, "\n")
 	if !strings.Contains(text, "warehouse:") {
 		text += "\nwarehouse: warehouse"
