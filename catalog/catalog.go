@@ -75,6 +75,10 @@ var ErrNotInitialized = errors.New("not initialized")
 type ConfigError struct {
 	Text string
 	Err  error
+	// Access says that it is about access, which somebody refuses or stands in the way
+	// of: where there was some before, there may be again. Else it is about what is
+	// configured, or the tables.
+	Access bool
 }
 
 func (e *ConfigError) Error() string {
@@ -169,9 +173,10 @@ func (c *Catalog) load(ctx context.Context, name string) (*Table, error) {
 	if err != nil {
 		outcome, err := c.judgeError(name, err, OutcomeRetry)
 		err = fmt.Errorf("load table %s.%s: %w", c.cfg.Namespace, name, err)
-		if outcome == OutcomeRefused && c.cfg.Type == "rest" {
+		var config *ConfigError
+		if outcome == OutcomeRefused && c.cfg.Type == "rest" && !errors.As(err, &config) {
 			// Nothing of ours is in this request but where and how to ask.
-			err = &ConfigError{Text: "the catalog cannot be read", Err: err}
+			err = &ConfigError{Text: "the catalog cannot be read", Err: err, Access: true}
 		}
 		return nil, err
 	}
@@ -187,6 +192,9 @@ func (c *Catalog) load(ctx context.Context, name string) (*Table, error) {
 		if t, err = c.vended.equip(ctx, t); err != nil {
 			return nil, fmt.Errorf("load table %s.%s: %w", c.cfg.Namespace, name, err)
 		}
+	}
+	if t, err = c.withoutRetries(t); err != nil {
+		return nil, fmt.Errorf("load table %s.%s: %w", c.cfg.Namespace, name, err)
 	}
 	return &Table{cat: c, name: name, ice: t}, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"time"
 
@@ -27,6 +26,9 @@ type Batch struct {
 	Files   []DataFile
 	Ranges  []Range // at most one per topic partition
 	Version string  // version of the writer, for the snapshot summary
+	// TableUUID is the table that the batch is for; one of that name which was made
+	// since is not it. Any, if empty.
+	TableUUID string
 
 	// Timeout bounds the attempts, all together, and the waits between them; 0 is no
 	// bound. The time in which others go first is not counted: the wait for the turn
@@ -127,6 +129,7 @@ type Target interface {
 type Head interface {
 	// MetadataLocation differs from that of every other state of the table.
 	MetadataLocation() string
+	UUID() string // of the table
 	Offsets() (Offsets, error)
 	// CommitSnapshot finds the snapshot made under a commit id, among this state's
 	// snapshot and its ancestors.
@@ -257,6 +260,9 @@ func try(ctx context.Context, name string, to Target, turn *turn, b Batch) (land
 	if id, ok := head.CommitSnapshot(b.ID); ok {
 		return Landed{SnapshotID: id, Late: true}, OutcomeLanded, false, nil
 	}
+	if err := b.belongs(name, head, have); err != nil {
+		return Landed{}, OutcomeRefused, false, err
+	}
 	for _, r := range b.Ranges {
 		if o, ok := have[r.TopicPartition]; ok && !r.follows(o) {
 			return Landed{}, OutcomeRefused, false, &FencedError{
@@ -275,6 +281,32 @@ func try(ctx context.Context, name string, to Target, turn *turn, b Batch) (land
 	}
 	outcome, err = to.Judge(err, OutcomeUnknown)
 	return Landed{}, outcome, true, err
+}
+
+// belongs refuses a table that the batch was not made for: it is another one by that
+// name, or it has lost an offset from which the batch goes on. Rows from the middle
+// of a topic partition would look like all of it there.
+func (b Batch) belongs(name string, head Head, have Offsets) error {
+	if is := head.UUID(); b.TableUUID != "" && is != b.TableUUID {
+		return Replaced(name, b.TableUUID, is)
+	}
+	for _, r := range b.Ranges {
+		if _, ok := have[r.TopicPartition]; !ok && r.Seen != "" {
+			return &ConfigError{Text: fmt.Sprintf("table %s has lost its offset of %s, which was %d: somebody removed the property; "+
+				"restore the table's properties, or go on under another catalog.namespace", name, r.TopicPartition, r.Start)}
+		}
+	}
+	return nil
+}
+
+// Replaced is the error of a table that is no longer the one that it was.
+func Replaced(name, was, is string) *ConfigError {
+	do := "start the sink again, which fills the new one with what Kafka still holds"
+	if name == DeadLetters {
+		do = "make agent_events again too and start the sink again, which fills both with what Kafka still holds"
+	}
+	return &ConfigError{Text: fmt.Sprintf(
+		"table %s was dropped and made again while the sink was at work (its UUID was %s and is %s): restore the old one, or %s", name, was, is, do)}
 }
 
 // Stage implements Head: head pinned, files added, offsets set, in one transaction.
@@ -299,9 +331,12 @@ func (t *Table) Stage(ctx context.Context, b Batch, have Offsets) (func(context.
 		if id, ok := (&Table{ice: done}).CommitSnapshot(b.ID); ok {
 			return id, nil
 		}
-		return done.CurrentSnapshot().SnapshotID, nil
+		return 0, errNotInAnswer
 	}, nil
 }
+
+// errNotInAnswer says nothing of the outcome: whoever answered need not have looked.
+var errNotInAnswer = errors.New("the catalog answers that the snapshot commit is done, with a table that does not have it")
 
 func (c *Catalog) intercept(name string, land func() error) error {
 	if c.cfg.Intercept == nil {
@@ -337,12 +372,5 @@ func (t *Table) stage(ctx context.Context, b Batch, have Offsets) (*table.Transa
 	if err := t.mendEmptyText(ctx, tx); err != nil {
 		return nil, err
 	}
-	props := offsetProperties(have, b.Ranges)
-	// Retries live in CommitBatch alone: a library that replays a stale append
-	// onto a new head would defeat the check of the offsets.
-	maps.Copy(props, iceberg.Properties{"commit.retry.num-retries": "0"})
-	if err := tx.SetProperties(props); err != nil {
-		return nil, err
-	}
-	return tx, nil
+	return tx, tx.SetProperties(offsetProperties(have, b.Ranges))
 }

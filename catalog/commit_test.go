@@ -3,6 +3,8 @@ package catalog
 import (
 	"context"
 	"errors"
+	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -120,10 +122,12 @@ func TestCommitBatchUnknownThenDefinite(t *testing.T) {
 // catalog is raced between its read and its update of the table's row.
 type racing struct {
 	icecat.Catalog
+	loads  *int
 	before func() error
 }
 
 func (r *racing) LoadTable(ctx context.Context, id table.Identifier) (*table.Table, error) {
+	*r.loads++
 	t, err := r.Catalog.LoadTable(ctx, id)
 	if err != nil {
 		return nil, err
@@ -145,7 +149,8 @@ func TestCommitBatchIsNeverReplayed(t *testing.T) {
 	c := initTest(t, testConfig(t))
 	setProperty(t, c, "commit.retry.num-retries", "4") // somebody meant well
 	armed := true
-	raced := &Catalog{cfg: c.cfg, close: c.close, ice: &racing{c.ice, func() error {
+	loads := 0
+	raced := &Catalog{cfg: c.cfg, close: c.close, ice: &racing{c.ice, &loads, func() error {
 		if !armed {
 			return nil
 		}
@@ -153,13 +158,15 @@ func TestCommitBatchIsNeverReplayed(t *testing.T) {
 		_, err := c.CommitBatch(ctx, AgentEvents, eventBatch(t, c, 0, 7))
 		return errors.Join(err, table.ErrCommitFailed)
 	}}}
-	_, err := raced.CommitBatch(ctx, AgentEvents, eventBatch(t, c, 0, 7))
+	b := eventBatch(t, c, 0, 7)
+	_, err := raced.CommitBatch(ctx, AgentEvents, b)
 	var fenced *FencedError
 	require.ErrorAs(t, err, &fenced)
+	require.Equal(t, 2, loads, "one for each attempt, none of the library's own")
 	require.EqualValues(t, 7, verifyClean(t, c).rows(AgentEvents))
-	tbl, err := c.Load(ctx, AgentEvents)
+	tbl, err := c.ice.LoadTable(ctx, c.ident(AgentEvents))
 	require.NoError(t, err)
-	require.Equal(t, "0", tbl.properties()["commit.retry.num-retries"]) // put right again
+	require.Equal(t, "4", tbl.Properties()["commit.retry.num-retries"], "it is for others to say")
 }
 
 func TestCommitBatchFencesZombies(t *testing.T) {
@@ -295,4 +302,60 @@ func TestCommitBatchFencesByMark(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, Offset{First: 0, Next: 7, Mark: "c"}, offsets[testTP])
 	verifyClean(t, c)
+}
+
+// A batch is for the table that it was made for, with the offsets that were seen
+// there: one of that name which was made since has none of what came before.
+func TestCommitBatchKnowsItsTable(t *testing.T) {
+	ctx := context.Background()
+	cfg := testConfig(t)
+	c := initTest(t, cfg)
+	uuidOf := func() string {
+		tbl, err := c.Load(ctx, AgentEvents)
+		require.NoError(t, err)
+		return tbl.UUID()
+	}
+	first := eventBatch(t, c, 0, 5)
+	first.Ranges[0].Mark, first.TableUUID = first.ID, uuidOf()
+	_, err := c.CommitBatch(ctx, AgentEvents, first)
+	require.NoError(t, err)
+	next := func(seen, table string) Batch {
+		b := eventBatch(t, c, 5, 9)
+		b.Ranges[0].Seen, b.TableUUID = seen, table
+		return b
+	}
+	require.NoError(t, c.ice.DropTable(ctx, c.ident(AgentEvents)))
+	require.NoError(t, os.RemoveAll(strings.TrimPrefix(cfg.Warehouse, "file://")+"/audit/"+AgentEvents))
+	_, err = c.Init(ctx, InitOptions{})
+	require.NoError(t, err)
+	for text, b := range map[string]Batch{
+		"was dropped and made again while the sink was at work (its UUID was " + first.TableUUID + " and is " + uuidOf(): next("", first.TableUUID),
+		"has lost its offset of agent-events/3, which was 5":                                                             next(first.ID, ""),
+	} {
+		_, err = c.CommitBatch(ctx, AgentEvents, b)
+		requireConfigError(t, err, text)
+		var config *ConfigError
+		require.ErrorAs(t, err, &config)
+		require.False(t, config.Access, "waiting does not mend it")
+	}
+	require.Zero(t, verifyClean(t, c).rows(AgentEvents))
+	own := eventBatch(t, c, 0, 5)
+	own.TableUUID = uuidOf()
+	_, err = c.CommitBatch(ctx, AgentEvents, own)
+	require.NoError(t, err)
+
+	// Between two attempts, of which the first may have landed.
+	cfg.Intercept = func(_ string, land func() error) error {
+		require.NoError(t, land())
+		require.NoError(t, c.ice.DropTable(ctx, c.ident(AgentEvents)))
+		require.NoError(t, os.RemoveAll(strings.TrimPrefix(cfg.Warehouse, "file://")+"/audit/"+AgentEvents))
+		_, err := c.Init(ctx, InitOptions{})
+		return errors.Join(err, errLost)
+	}
+	last := next("", own.TableUUID)
+	_, err = openTest(t, cfg).CommitBatch(ctx, AgentEvents, last)
+	var unknown *UnknownError
+	require.ErrorAs(t, err, &unknown)
+	requireConfigError(t, err, "was dropped and made again")
+	require.Zero(t, verifyClean(t, c).rows(AgentEvents))
 }

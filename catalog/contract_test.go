@@ -9,6 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/apache/iceberg-go"
+	icecat "github.com/apache/iceberg-go/catalog"
+	"github.com/apache/iceberg-go/table"
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
@@ -145,27 +148,52 @@ func contractInit(t *testing.T, l lab) {
 // The answer to the creation of a table is lost, landed or not: the tables are there
 // and whole.
 func contractInitUnknown(t *testing.T, l lab) {
-	if l.loseCreate == nil {
-		return // SQLite is in the process: no way to be lost on
-	}
 	ctx := context.Background()
-	for i, landed := range []bool{false, true} {
-		cfg := l.cfg
-		cfg.Namespace = fmt.Sprintf("%s_%d", cfg.Namespace, i)
-		c := openTest(t, cfg)
-		l.loseCreate(landed)
-		report, err := c.Init(ctx, InitOptions{})
-		require.NoError(t, err)
-		want := 3
-		if landed { // one was found when it was looked for
-			want = 2
-			require.Len(t, report.Existed, 1)
+	for how, lose := range map[string]func(c *Catalog, landed bool){
+		"in the library": func(c *Catalog, landed bool) { c.ice = &losingCreate{Catalog: c.ice, armed: true, landed: landed} },
+		"on the way":     func(_ *Catalog, landed bool) { l.loseCreate(landed) },
+	} {
+		if how == "on the way" && l.loseCreate == nil {
+			continue // a catalog in the process has none
 		}
-		require.Len(t, report.Created, want)
-		_, err = c.CommitBatch(ctx, AgentEvents, eventBatch(t, c, 0, 3))
-		require.NoError(t, err)
-		require.EqualValues(t, 3, verifyClean(t, c).rows(AgentEvents))
+		for _, landed := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, landed %t", how, landed), func(t *testing.T) {
+				cfg := l.cfg
+				cfg.Namespace = "n" + uuid.NewString()[:8]
+				c := openTest(t, cfg)
+				lose(c, landed)
+				report, err := c.Init(ctx, InitOptions{})
+				require.NoError(t, err)
+				want := 3
+				if landed { // one was found when it was looked for
+					want = 2
+					require.Len(t, report.Existed, 1)
+				}
+				require.Len(t, report.Created, want)
+				_, err = c.CommitBatch(ctx, AgentEvents, eventBatch(t, c, 0, 3))
+				require.NoError(t, err)
+				require.EqualValues(t, 3, verifyClean(t, c).rows(AgentEvents))
+			})
+		}
 	}
+}
+
+// losingCreate is a catalog whose next answer to a creation is lost.
+type losingCreate struct {
+	icecat.Catalog
+	armed, landed bool
+}
+
+func (l *losingCreate) CreateTable(ctx context.Context, id table.Identifier, schema *iceberg.Schema, opts ...icecat.CreateTableOpt) (*table.Table, error) {
+	if !l.armed {
+		return l.Catalog.CreateTable(ctx, id, schema, opts...)
+	}
+	if l.armed = false; l.landed {
+		if _, err := l.Catalog.CreateTable(ctx, id, schema, opts...); err != nil {
+			return nil, err
+		}
+	}
+	return nil, errLost
 }
 
 func contractInitAtOnce(t *testing.T, l lab) {
@@ -272,8 +300,12 @@ func contractConflict(t *testing.T, l lab) {
 func contractUnknown(t *testing.T, l lab) {
 	ctx := context.Background()
 	lost := 0
+	ways := []string{"in the library"}
+	if l.lose != nil { // a catalog in the process has no way to be lost on
+		ways = append(ways, "on the way")
+	}
 	for _, landed := range []bool{false, true} {
-		for _, how := range []string{"in the library", "on the way"} {
+		for _, how := range ways {
 			t.Run(fmt.Sprintf("%s, landed %t", how, landed), func(t *testing.T) {
 				cfg := l.cfg
 				cfg.Namespace = fmt.Sprintf("%s_%d", cfg.Namespace, lost)
@@ -284,8 +316,9 @@ func contractUnknown(t *testing.T, l lab) {
 				b := eventBatch(t, c, 2, 9)
 				var heard []error
 				b.OnRetry = func(_ int, err error) { heard = append(heard, err) }
-				switch {
-				case how == "in the library":
+				if how == "on the way" {
+					l.lose(landed)
+				} else {
 					armed := true
 					c.cfg.Intercept = func(_ string, land func() error) error {
 						if !armed {
@@ -296,10 +329,6 @@ func contractUnknown(t *testing.T, l lab) {
 						}
 						return errLost
 					}
-				case l.lose == nil:
-					return // SQLite is in the process: no way to be lost on
-				default:
-					l.lose(landed)
 				}
 				done, err := c.CommitBatch(ctx, AgentEvents, b)
 				require.NoError(t, err)
@@ -352,8 +381,8 @@ func contractWritersAtOnce(t *testing.T, l lab) {
 	}
 }
 
-// Others may set properties of the tables: offsets stay, and a commit after it
-// puts right what would make the library replay.
+// Others may set properties of the tables: offsets stay, and what they say of their
+// own retries is left alone.
 func contractProperties(t *testing.T, l lab) {
 	ctx := context.Background()
 	c := initTest(t, l.cfg)
@@ -363,10 +392,13 @@ func contractProperties(t *testing.T, l lab) {
 	setProperty(t, c, "commit.retry.num-retries", "4")
 	_, err = c.CommitBatch(ctx, AgentEvents, eventBatch(t, c, 3, 5))
 	require.NoError(t, err)
+	there, err := c.ice.LoadTable(ctx, c.ident(AgentEvents))
+	require.NoError(t, err)
+	require.Equal(t, "compliance", there.Properties()["owner"])
+	require.Equal(t, "4", there.Properties()["commit.retry.num-retries"])
 	tbl, err := c.Load(ctx, AgentEvents)
 	require.NoError(t, err)
-	require.Equal(t, "compliance", tbl.properties()["owner"])
-	require.Equal(t, "0", tbl.properties()["commit.retry.num-retries"])
+	require.NotContains(t, tbl.properties(), "commit.retry.num-retries")
 	offsets, err := tbl.Offsets()
 	require.NoError(t, err)
 	require.Equal(t, Offsets{testTP: {First: 0, Next: 5}}, offsets)

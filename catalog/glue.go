@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 
 	"github.com/apache/iceberg-go/catalog/glue"
@@ -73,8 +72,8 @@ func (r onlyReads) GetRetryToken(ctx context.Context, err error) (func(error) er
 	return r.Standard.GetRetryToken(ctx, err)
 }
 
-// judgeGlue tells what Glue's errors mean. Its answers of the class 4xx are
-// definite; 5xx and no answer say nothing.
+// judgeGlue tells what Glue's errors mean. Those are definite that come before
+// anything is done; all others say nothing, whatever their status.
 func judgeGlue(err error) (Outcome, error, bool) {
 	var operation *smithy.OperationError
 	var api smithy.APIError
@@ -88,22 +87,18 @@ func judgeGlue(err error) (Outcome, error, bool) {
 		return 0, err, false
 	}
 	switch code := api.ErrorCode(); code {
-	case "AccessDeniedException", "UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException",
+	case "AccessDeniedException", "UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException", "ExpiredToken", "RequestExpired", "OptInRequired", "NotAuthorized",
 		"IncompleteSignatureException", "MissingAuthenticationTokenException", "InvalidClientTokenId", "SignatureDoesNotMatch":
 		return OutcomeRefused, &ConfigError{Text: "AWS Glue denies access: correct the AWS credentials, and allow them glue:GetDatabase, GetTable, UpdateTable " +
-			"(for init also CreateDatabase, CreateTable)", Err: plainError(code + ": " + api.ErrorMessage())}, true
-	case "ConcurrentModificationException":
+			"(for init also CreateDatabase, CreateTable)", Err: plainError(code + ": " + api.ErrorMessage()), Access: true}, true
+	case "ConcurrentModificationException", "EntityNotFoundException", "AlreadyExistsException", "ResourceNotReadyException",
+		"ThrottlingException", "TooManyRequestsException":
 		return OutcomeRetry, err, true
-	case "OperationTimeoutException":
-		return 0, err, false // what it was about may have been done
-	case "ThrottlingException", "TooManyRequestsException":
-		return OutcomeRetry, err, true
-	case "InvalidInputException", "ValidationException", "ResourceNumberLimitExceededException", "ResourceNotReadyException", "GlueEncryptionException", "FederationSourceException":
+	case "InvalidInputException", "ValidationException", "ValidationError", "MalformedHttpRequestException", "RequestEntityTooLargeException",
+		"UnknownOperationException", "ResourceNumberLimitExceededException", "GlueEncryptionException":
 		return OutcomeRefused, fmt.Errorf("AWS Glue refuses the request: %w", err), true
 	}
-	var response *awshttp.ResponseError
-	if errors.As(err, &response) && response.HTTPStatusCode() < http.StatusInternalServerError {
-		return OutcomeRetry, err, true
-	}
+	// Not OperationTimeoutException, RequestTimeoutException, RequestAbortedException or
+	// FederationSourceException either: what they were about may have been done.
 	return 0, err, false
 }

@@ -24,8 +24,11 @@ func TestGlueAnswersToACommit(t *testing.T) {
 		{glueFault{status: 500, code: "InternalServiceException"}, 2}, {glueFault{landed: true, status: 500, code: "InternalServiceException"}, 2},
 		{glueFault{status: 503, code: "ServiceUnavailable"}, 2}, {glueFault{landed: true, status: 503, code: "ServiceUnavailable"}, 2},
 		{glueFault{}, 2}, {glueFault{landed: true}, 2},
-		{glueFault{landed: true, status: 400, code: "OperationTimeoutException"}, 2},
+		{glueFault{landed: true, status: 400, code: "OperationTimeoutException"}, 2}, {glueFault{landed: true, status: 408, code: "RequestTimeoutException"}, 2},
+		{glueFault{landed: true, status: 400, code: "RequestAbortedException"}, 2}, {glueFault{landed: true, status: 400, code: "FederationSourceException"}, 2},
+		{glueFault{landed: true, status: 400, code: "NewInThisReleaseException"}, 2},
 		{glueFault{status: 400, code: "ThrottlingException"}, 2}, {glueFault{status: 400, code: "ConcurrentModificationException"}, 2},
+		{glueFault{status: 400, code: "ResourceNotReadyException"}, 2},
 	} {
 		t.Run(fmt.Sprintf("%s landed %t", tc.fault.code, tc.fault.landed), func(t *testing.T) {
 			cfg := fake.config(t)
@@ -34,8 +37,20 @@ func TestGlueAnswersToACommit(t *testing.T) {
 			c := initTest(t, cfg)
 			before := fake.count("UpdateTable")
 			fake.failNext("UpdateTable", tc.fault)
-			landed, err := c.CommitBatch(ctx, AgentEvents, eventBatch(t, c, 0, 3))
+			b := eventBatch(t, c, 0, 3)
+			var judged []Outcome
+			b.OnRetry = func(_ int, err error) {
+				outcome, _ := c.judgeError(AgentEvents, err, OutcomeUnknown)
+				judged = append(judged, outcome)
+			}
+			landed, err := c.CommitBatch(ctx, AgentEvents, b)
 			require.NoError(t, err)
+			want := OutcomeUnknown
+			switch tc.fault.code {
+			case "ThrottlingException", "ConcurrentModificationException", "ResourceNotReadyException":
+				want = OutcomeRetry
+			}
+			require.Equal(t, []Outcome{want}, judged)
 			require.Equal(t, tc.attempts, landed.Attempts)
 			require.Equal(t, tc.fault.landed, landed.Late)
 			sent := 2
@@ -57,6 +72,13 @@ func TestGlueMistakes(t *testing.T) {
 	_, err := c.CommitBatch(ctx, AgentEvents, eventBatch(t, c, 0, 3))
 	requireConfigError(t, err, "AWS Glue denies access")
 	require.NotContains(t, err.Error(), "\n")
+	for _, code := range []string{"ExpiredTokenException", "AccessDeniedException", "UnrecognizedClientException"} {
+		fake.failNext("GetTable", glueFault{status: 400, code: code})
+		_, err = c.Load(ctx, AgentEvents)
+		var config *ConfigError
+		require.ErrorAs(t, err, &config)
+		require.True(t, config.Access, "it may be given again")
+	}
 	// A read is asked again.
 	fake.failNext("GetTable", glueFault{status: 500, code: "InternalServiceException"})
 	_, err = c.Load(ctx, AgentEvents)

@@ -217,11 +217,10 @@ func tableProperties(def Definition, spec *iceberg.PartitionSpec) iceberg.Proper
 		"commit.manifest-merge.enabled":              "true",
 		"write.metadata.delete-after-commit.enabled": "true",
 		"write.metadata.previous-versions-max":       "100",
-		// Copy-on-write for whoever deletes, retries only in our own loop.
+		// Copy-on-write for whoever deletes.
 		"write.delete.mode":            "copy-on-write",
 		"write.update.mode":            "copy-on-write",
 		"write.merge.mode":             "copy-on-write",
-		"commit.retry.num-retries":     "0",
 		"write.format.default":         "parquet",
 		"write.target-file-size-bytes": "134217728",
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"strings"
 	"time"
@@ -206,9 +205,7 @@ func (t *Table) stageMigration(m *migration) (*table.Transaction, error) {
 			return nil, err
 		}
 	}
-	props := maps.Clone(m.props)
-	props["commit.retry.num-retries"] = "0"
-	return tx, tx.SetProperties(props)
+	return tx, tx.SetProperties(m.props)
 }
 
 // PartitionBy is the table's partition spec in the terms of ParsePartitionBy.

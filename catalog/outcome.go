@@ -34,10 +34,10 @@ func (c *Catalog) judgeError(name string, err error, otherwise Outcome) (Outcome
 	}
 	switch sqliteCode(err) {
 	case sqlite3.SQLITE_READONLY:
-		return OutcomeRefused, &ConfigError{Text: fmt.Sprintf("catalog %s is read-only: make the file and its folder writable for this user", c.cfg.URI), Err: err}
+		return OutcomeRefused, &ConfigError{Text: fmt.Sprintf("catalog %s is read-only: make the file and its folder writable for this user", c.cfg.URI), Err: err, Access: true}
 	case sqlite3.SQLITE_CANTOPEN:
 		return OutcomeRefused, &ConfigError{Text: fmt.Sprintf(
-			"catalog %s cannot be opened: check that the file and its folder are there and writable for this user", c.cfg.URI), Err: err}
+			"catalog %s cannot be opened: check that the file and its folder are there and writable for this user", c.cfg.URI), Err: err, Access: true}
 	case sqlite3.SQLITE_FULL:
 		otherwise = OutcomeRetry
 	}

@@ -144,7 +144,7 @@ func judgePostgres(cfg Config, err error) (Outcome, error, bool) {
 		return 0, err, false
 	}
 	refused := func(text string) (Outcome, error, bool) {
-		return OutcomeRefused, &ConfigError{Text: text, Err: plainError(pg.Message)}, true
+		return OutcomeRefused, &ConfigError{Text: text, Err: plainError(pg.Message), Access: pg.Code != "42P01"}, true
 	}
 	switch {
 	case strings.HasPrefix(pg.Code, "28"):
@@ -162,6 +162,7 @@ func judgePostgres(cfg Config, err error) (Outcome, error, bool) {
 	case connecting:
 		return OutcomeRetry, fmt.Errorf("the PostgreSQL server of catalog.uri takes no connection: wait, or see its log: %w", err), true
 	case pg.Code == "40003", pg.Code == "57P01", pg.Code == "57P02", strings.HasPrefix(pg.Code, "08"):
+	case strings.HasPrefix(pg.Code, "58"), strings.HasPrefix(pg.Code, "XX"): // a broken disk or server: what is left of the COMMIT is not known
 	case pg.SeverityUnlocalized == "ERROR" || (pg.SeverityUnlocalized == "" && pg.Severity == "ERROR"):
 		return OutcomeRetry, err, true // 40001, 40P01, 55P03, 57014 …: the transaction is undone
 	}

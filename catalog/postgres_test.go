@@ -174,13 +174,18 @@ func TestPostgresJudgement(t *testing.T) {
 		{of("57014", "ERROR"), OutcomeRetry}, {of("53100", "ERROR"), OutcomeRetry}, {of("23505", "ERROR"), OutcomeRetry},
 		{of("40003", "ERROR"), OutcomeUnknown}, {of("57P01", "FATAL"), OutcomeUnknown}, {of("57P02", "FATAL"), OutcomeUnknown},
 		{of("08006", "FATAL"), OutcomeUnknown}, {of("25P03", "FATAL"), OutcomeUnknown}, {of("XX000", "PANIC"), OutcomeUnknown},
+		{of("58030", "ERROR"), OutcomeUnknown}, {of("XX000", "ERROR"), OutcomeUnknown}, {of("XX001", "ERROR"), OutcomeUnknown},
 		{of("28P01", "FATAL"), refused}, {of("42501", "ERROR"), refused}, {of("25006", "ERROR"), refused}, {of("42P01", "ERROR"), refused},
 		{pgx.ErrTxCommitRollback, OutcomeRetry}, {errors.New("unexpected EOF"), OutcomeUnknown}, {os.ErrDeadlineExceeded, OutcomeUnknown},
 		{&net.OpError{Op: "dial", Err: errors.New("refused")}, OutcomeRetry}, {&net.OpError{Op: "read", Err: errors.New("reset")}, OutcomeUnknown},
 	} {
 		c := &Catalog{judge: func(err error) (Outcome, error, bool) { return judgePostgres(Config{}, err) }}
-		outcome, _ := c.judgeError(AgentEvents, tc.err, OutcomeUnknown)
+		outcome, err := c.judgeError(AgentEvents, tc.err, OutcomeUnknown)
 		require.Equal(t, tc.want, outcome, "%v", tc.err)
+		var config *ConfigError
+		if errors.As(err, &config) { // only that the catalog is not there is not for somebody to give
+			require.Equal(t, postgresCode(tc.err) != "42P01", config.Access, "%v", tc.err)
+		}
 	}
 }
 

@@ -120,7 +120,7 @@ func judgeREST(cfg Config, err error) (Outcome, error, bool) {
 		switch answer.Status {
 		case http.StatusUnauthorized, http.StatusForbidden:
 			return OutcomeRefused, &ConfigError{Text: fmt.Sprintf("catalog %s refuses access (HTTP %d): correct %s, what it allows there, or catalog.uri",
-				cfg.URI, answer.Status, credentialKey(cfg.REST)), Err: answer}, true
+				cfg.URI, answer.Status, credentialKey(cfg.REST)), Err: answer, Access: true}, true
 		case http.StatusTooManyRequests:
 			return OutcomeRetry, err, true
 		}
@@ -134,17 +134,17 @@ func judgeREST(cfg Config, err error) (Outcome, error, bool) {
 	case errors.As(err, &stray):
 		return OutcomeRefused, misplaced(cfg, stray), true
 	case errors.Is(err, http.ErrSchemeMismatch):
-		return OutcomeRefused, &ConfigError{Text: fmt.Sprintf("what answers at %s speaks plain HTTP: write http:// in catalog.uri, or name the port that speaks TLS", cfg.URI)}, true
+		return OutcomeRefused, &ConfigError{Text: fmt.Sprintf("what answers at %s speaks plain HTTP: write http:// in catalog.uri, or name the port that speaks TLS", cfg.URI), Access: true}, true
 	case errors.As(err, &handshake):
-		return OutcomeRefused, &ConfigError{Text: fmt.Sprintf("what answers at %s speaks no TLS: correct catalog.uri", cfg.URI)}, true
+		return OutcomeRefused, &ConfigError{Text: fmt.Sprintf("what answers at %s speaks no TLS: correct catalog.uri", cfg.URI), Access: true}, true
 	case errors.As(err, &token) && token.definite:
-		return OutcomeRefused, &ConfigError{Text: fmt.Sprintf("the token endpoint %s refuses catalog.rest.credential: correct it, or catalog.rest.scope", token.uri), Err: token}, true
+		return OutcomeRefused, &ConfigError{Text: fmt.Sprintf("the token endpoint %s refuses catalog.rest.credential: correct it, or catalog.rest.scope", token.uri), Err: token, Access: true}, true
 	case errors.As(err, &token):
 		// The request itself was not sent.
 		return OutcomeRetry, err, true
 	case errors.As(err, &certificate):
 		return OutcomeRefused, &ConfigError{Text: fmt.Sprintf(
-			"the certificate of catalog %s is not trusted: name its authority's file in catalog.rest.ca_file, or correct catalog.uri", cfg.URI), Err: certificate.Err}, true
+			"the certificate of catalog %s is not trusted: name its authority's file in catalog.rest.ca_file, or correct catalog.uri", cfg.URI), Err: certificate.Err, Access: true}, true
 	case neverSent(err):
 		return OutcomeRetry, fmt.Errorf("nothing answers at %s: start the catalog, or correct catalog.uri: %w", cfg.URI, err), true
 	case errors.Is(err, icerest.ErrCommitStateUnknown), errors.Is(err, icerest.ErrServerError), errors.Is(err, icerest.ErrServiceUnavailable):
@@ -157,7 +157,7 @@ func judgeREST(cfg Config, err error) (Outcome, error, bool) {
 
 // misplaced says that there is no catalog where the configuration says.
 func misplaced(cfg Config, err error) error {
-	return &ConfigError{Text: fmt.Sprintf("there is no Iceberg REST catalog at %s: correct catalog.uri, the address before /v1, catalog.rest.warehouse or catalog.rest.prefix", cfg.URI), Err: err}
+	return &ConfigError{Text: fmt.Sprintf("there is no Iceberg REST catalog at %s: correct catalog.uri, the address before /v1, catalog.rest.warehouse or catalog.rest.prefix", cfg.URI), Err: err, Access: true}
 }
 
 // credentialKey is the part of the configuration that logs in.

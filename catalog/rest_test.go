@@ -97,6 +97,44 @@ func TestRESTAnswersToACommit(t *testing.T) {
 	}
 }
 
+// A catalog that answers "done" with a table that does not have the snapshot: the
+// table is read again, and the batch lands once, whether it had or not.
+func TestRESTAnswersWithAnotherState(t *testing.T) {
+	rest, cfg := startLocalREST(t, catalogtest.Auth{})
+	ctx := context.Background()
+	for _, landed := range []bool{false, true} {
+		t.Run(fmt.Sprintf("landed %t", landed), func(t *testing.T) {
+			cfg := cfg
+			cfg.Namespace = fmt.Sprintf("another%t", landed)
+			rest.Judge(nil)
+			c := initTest(t, cfg)
+			_, err := c.CommitBatch(ctx, AgentEvents, eventBatch(t, c, 0, 3))
+			require.NoError(t, err)
+			response, err := http.Get(rest.Direct + "/v1/namespaces/" + cfg.Namespace + "/tables/" + AgentEvents)
+			require.NoError(t, err)
+			defer response.Body.Close()
+			stale, err := io.ReadAll(response.Body)
+			require.NoError(t, err)
+			loseREST(rest, catalogtest.Fault{Status: 200, Landed: landed, Body: string(stale)})
+			b := eventBatch(t, c, 3, 8)
+			var heard []error
+			b.OnRetry = func(_ int, err error) { heard = append(heard, err) }
+			done, err := c.CommitBatch(ctx, AgentEvents, b)
+			require.NoError(t, err)
+			require.Len(t, heard, 1)
+			require.ErrorIs(t, heard[0], errNotInAnswer)
+			require.Equal(t, 2, done.Attempts)
+			require.Equal(t, landed, done.Late)
+			tbl, err := c.Load(ctx, AgentEvents)
+			require.NoError(t, err)
+			at, ok := tbl.CommitSnapshot(b.ID)
+			require.True(t, ok)
+			require.Equal(t, at, done.SnapshotID)
+			require.EqualValues(t, 8, verifyClean(t, c).rows(AgentEvents))
+		})
+	}
+}
+
 func commits(rest *catalogtest.REST) (n int) {
 	for _, r := range rest.Requests() {
 		if strings.HasPrefix(r, "POST ") && strings.Contains(r, "/tables/") {
@@ -410,6 +448,27 @@ func TestRESTVendedKeys(t *testing.T) {
 	require.ErrorContains(t, err, "does not know the access key id")
 	cfg.Storage.S3 = s3
 	require.EqualValues(t, 5, verifyClean(t, openTest(t, cfg)).rows(AgentEvents))
+
+	// Nor where the server gives some to whoever does not ask.
+	rest.Vends(catalogtest.VendAll)
+	cfg.Storage.S3.Endpoint, cfg.Storage.S3.MaxAttempts = gate.Endpoint, 1
+	before := len(gate.Refused())
+	tbl, err = openTest(t, cfg).Load(ctx, AgentEvents)
+	require.NoError(t, err)
+	_, err = tbl.Plan(ctx, PlanOptions{})
+	require.ErrorContains(t, err, "does not know the access key id")
+	require.Greater(t, len(gate.Refused()), before)
+
+	// A server that gives no more keys: what it gave is not used any more.
+	cfg.REST.NoVendedCredentials, cfg.Storage.S3 = false, s3
+	mine := openTest(t, cfg)
+	_, err = mine.Load(ctx, AgentEvents)
+	require.NoError(t, err)
+	rest.Vends(catalogtest.VendNone)
+	gate.Expire()
+	before = len(gate.Refused())
+	require.EqualValues(t, 5, verifyClean(t, mine).rows(AgentEvents))
+	require.Len(t, gate.Refused(), before)
 }
 
 // Before they expire, too: nothing is refused where the catalog says when.

@@ -141,6 +141,8 @@ type modelHead struct {
 	version int
 }
 
+func (h modelHead) UUID() string { return "model" }
+
 func (h modelHead) MetadataLocation() string            { return fmt.Sprint(h.version) }
 func (h modelHead) Offsets() (Offsets, error)           { return Offsets{}, nil }
 func (h modelHead) CommitSnapshot(string) (int64, bool) { return 0, false }

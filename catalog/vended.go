@@ -70,7 +70,7 @@ func propertiesOf(ctx context.Context, t *table.Table) (map[string]string, error
 	return said, nil
 }
 
-// note takes over what was said of a table's storage.
+// note takes over what was said of a table's storage, and forgets what was said before.
 func (v *vendor) note(ident table.Identifier, location string, said map[string]string) error {
 	cfg := v.cat.cfg.Storage.S3
 	for key, to := range map[string]*string{iceio.S3EndpointURL: &cfg.Endpoint, iceio.S3ClientRegion: &cfg.Region, iceio.S3Region: &cfg.Region} {
@@ -81,14 +81,11 @@ func (v *vendor) note(ident table.Identifier, location string, said map[string]s
 	if style, ok := said["s3.path-style-access"]; ok {
 		cfg.PathStyle, _ = strconv.ParseBool(style) // anything else is no
 	}
-	key, ok := keyOf(said)
-	if ok {
+	if key, ok := keyOf(said); ok && !v.cat.cfg.REST.NoVendedCredentials {
 		cfg.AccessKeyID, cfg.SecretAccessKey, cfg.SessionToken = "", "", ""
 		cfg.Keys = v.keysOf(ident, location, key)
 	}
-	if cfg != v.cat.cfg.Storage.S3 {
-		v.cat.cfg.Storage.Vended.Set(location, cfg)
-	}
+	v.cat.cfg.Storage.Vended.Set(location, cfg)
 	return nil
 }
 

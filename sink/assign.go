@@ -344,7 +344,7 @@ func (s *Sink) idOf(tp topicPartition) catalog.TopicPartition {
 }
 
 func (s *Sink) loadOffsets(ctx context.Context, name string) (lakeTable, catalog.Offsets, error) {
-	t, err := s.lake.Load(ctx, name)
+	t, err := s.load(ctx, name)
 	if err != nil {
 		return nil, nil, err
 	}

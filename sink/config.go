@@ -121,8 +121,8 @@ func New(cfg Config, cat *catalog.Catalog) (*Sink, error) {
 	}
 	return &Sink{
 		cfg: cfg, topics: topics, lake: icebergLake{cat}, log: cfg.Log,
-		decoder: envelope.NewDecoder(cfg.Limits), wait: waitUpTo,
-		owned: map[topicPartition]*progress{}, taking: map[topicPartition]bool{},
+		decoder: envelope.NewDecoder(cfg.Limits), wait: waitUpTo, sayWaitAfter: sayWaitAfter,
+		owned: map[topicPartition]*progress{}, taking: map[topicPartition]bool{}, uuids: map[string]string{},
 	}, nil
 }
 

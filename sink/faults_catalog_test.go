@@ -1,6 +1,8 @@
 package sink
 
 import (
+	"context"
+	"database/sql"
 	"fmt"
 	"net/http"
 	"os"
@@ -77,6 +79,150 @@ func TestSinkOutlivesARESTCatalog(t *testing.T) {
 	l.requireOnce()
 }
 
+// What refuses access ends a sink that has never made a snapshot commit. One that has
+// goes on once it is allowed again: a token ran out, or somebody mends a permission.
+func TestSinkAndARefusedLogin(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	rest := catalogtest.StartREST(t, catalogtest.RESTOptions{Warehouse: "file://" + dir})
+	l := newFaultLab(t, 1, catalog.Config{Type: "rest", URI: rest.URI, Warehouse: "file://" + filepath.Join(dir, "tables")})
+	refuse := func(of func(*http.Request) bool, status int) {
+		rest.Judge(func(r *http.Request) *catalogtest.Fault {
+			if of(r) {
+				return &catalogtest.Fault{Status: status, Body: "<html>a page of what is in between</html>"}
+			}
+			return nil
+		})
+	}
+	l.produce(30, 5)
+	for _, of := range []func(*http.Request) bool{catalogtest.IsLoad, catalogtest.IsCommit} {
+		refuse(of, 403)
+		select {
+		case err := <-l.start(nil).ended:
+			var config *catalog.ConfigError
+			require.ErrorAs(t, err, &config)
+			require.ErrorContains(t, err, "refuses access (HTTP 403)")
+		case <-time.After(faultPatience):
+			t.Fatal("it goes on")
+		}
+	}
+	rest.Judge(nil)
+	d := l.start(nil)
+	l.awaitAll(d)
+	for _, f := range []struct {
+		of     func(*http.Request) bool
+		status int
+		says   string
+	}{
+		{catalogtest.IsLoad, 401, "refuses access (HTTP 401)"}, {catalogtest.IsCommit, 403, "refuses access (HTTP 403)"},
+		{catalogtest.IsLoad, 404, "there is no Iceberg REST catalog at"},
+	} {
+		refuse(f.of, f.status)
+		l.produce(20, 5)
+		said := []string{"failed; what is pending is read again", f.says}
+		before := d.has(said...)
+		for end := time.Now().Add(faultPatience); d.has(said...) < before+2; time.Sleep(20 * time.Millisecond) {
+			d.requireUp(t)
+			require.True(t, time.Now().Before(end), "it does not say %q", f.says)
+		}
+		require.Contains(t, d.Stats().FlushErr, f.says)
+		rest.Judge(nil)
+		l.awaitAll(d)
+	}
+	d.end(t)
+	l.requireOnce()
+}
+
+// Somebody drops a table under a running sink and makes it again, empty: a batch from
+// the middle of the topic must not be its first. The next start fills it.
+func TestSinkEndsWhereATableIsMadeAgain(t *testing.T) {
+	for _, when := range []string{"between batches", "between load and commit"} {
+		t.Run(when, func(t *testing.T) {
+			t.Parallel()
+			tables := localTables(t)
+			l := newFaultLab(t, 1, tables)
+			remake := func() {
+				root := strings.TrimPrefix(tables.Warehouse, "file://")
+				db, err := sql.Open("sqlite", "file:"+tables.URI+"?_pragma=busy_timeout(15000)")
+				require.NoError(t, err)
+				defer db.Close()
+				_, err = db.Exec("DELETE FROM iceberg_tables WHERE table_name IN (?, ?)", catalog.AgentEvents, catalog.DeadLetters)
+				require.NoError(t, err)
+				for _, name := range []string{catalog.AgentEvents, catalog.DeadLetters} {
+					require.NoError(t, os.RemoveAll(filepath.Join(root, "audit", name)))
+				}
+				cat, err := catalog.Open(context.Background(), l.catalog)
+				require.NoError(t, err)
+				defer cat.Close()
+				_, err = cat.Init(context.Background(), catalog.InitOptions{})
+				require.NoError(t, err)
+			}
+			var now atomic.Bool
+			l.produce(30, 5)
+			d := l.start(func(cfg *Config) {
+				cfg.OnStep = func(step string) {
+					if step == StepAfterUpload && now.Swap(false) {
+						remake()
+					}
+				}
+			})
+			l.awaitAll(d)
+			if when == "between batches" {
+				remake()
+			} else {
+				now.Store(true)
+			}
+			l.produce(30, 5)
+			select {
+			case err := <-d.ended:
+				var config *catalog.ConfigError
+				require.ErrorAs(t, err, &config)
+				require.ErrorContains(t, err, "was dropped and made again while the sink was at work")
+				require.ErrorContains(t, err, "start the sink again, which fills")
+			case <-time.After(faultPatience):
+				t.Fatal("it goes on")
+			}
+			l.catchUp(l.config())
+			l.requireOnce()
+		})
+	}
+}
+
+// A catalog that accepts a request and says nothing: the sink tells what it waits for.
+func TestSinkTellsThatItWaitsForTheCatalog(t *testing.T) {
+	was := sayWaitAfter
+	sayWaitAfter = 200 * time.Millisecond
+	t.Cleanup(func() { sayWaitAfter = was })
+	dir := t.TempDir()
+	rest := catalogtest.StartREST(t, catalogtest.RESTOptions{Warehouse: "file://" + dir})
+	l := newFaultLab(t, 1, catalog.Config{Type: "rest", URI: rest.URI, Warehouse: "file://" + filepath.Join(dir, "tables")})
+	l.produce(30, 5)
+	var last atomic.Pointer[Stats]
+	d := l.start(func(cfg *Config) { cfg.OnProgress = func(s Stats) { last.Store(&s) } })
+	l.awaitAll(d)
+	for what, of := range map[string]func(*http.Request) bool{"load agent_events": catalogtest.IsLoad, "snapshot commit to ": catalogtest.IsCommit} {
+		release := make(chan struct{})
+		rest.Judge(func(r *http.Request) *catalogtest.Fault {
+			if of(r) {
+				<-release
+			}
+			return nil
+		})
+		before := d.has("waiting for the catalog", what)
+		l.produce(30, 5)
+		require.Eventually(t, func() bool {
+			now := last.Load()
+			return d.has("waiting for the catalog", what) > before+1 && strings.Contains(now.Awaiting, what) && !now.AwaitingSince.IsZero()
+		}, faultPatience, 20*time.Millisecond, what)
+		rest.Judge(nil)
+		close(release)
+		l.awaitAll(d)
+	}
+	require.Eventually(t, func() bool { return last.Load().Awaiting == "" }, faultPatience, 20*time.Millisecond)
+	d.end(t)
+	l.requireOnce()
+}
+
 // A commit that is never answered ends with the commit timeout; what landed is found.
 func TestSinkOutlivesCommitsThatHang(t *testing.T) {
 	t.Parallel()
@@ -140,6 +286,13 @@ func TestSinkOutlivesPostgres(t *testing.T) {
 	pg.Kill()
 	l.produce(20, 5)
 	pg.Start()
+	l.awaitAll(d)
+	// The primary has become the standby, for a while.
+	const anew = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'auditlake'"
+	pg.Exec("ALTER DATABASE lake SET default_transaction_read_only = on", anew)
+	l.produce(20, 5)
+	d.awaitLine(t, "failed; what is pending is read again", "is read-only: name the primary")
+	pg.Exec("BEGIN READ WRITE; ALTER DATABASE lake RESET default_transaction_read_only; COMMIT", anew)
 	l.awaitAll(d)
 	d.end(t)
 	l.requireOnce()

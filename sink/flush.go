@@ -18,11 +18,11 @@ import (
 func (s *Sink) newBatch(ctx context.Context) (*batch, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CommitTimeout)
 	defer cancel()
-	events, err := s.lake.Load(ctx, catalog.AgentEvents)
+	events, err := s.load(ctx, catalog.AgentEvents)
 	if err != nil {
 		return nil, err
 	}
-	dead, err := s.lake.Load(ctx, catalog.DeadLetters)
+	dead, err := s.load(ctx, catalog.DeadLetters)
 	if err != nil {
 		return nil, err
 	}
@@ -136,8 +136,11 @@ func (s *Sink) land(ctx context.Context, table string, b *batch, files []catalog
 }
 
 func (s *Sink) commit(ctx context.Context, table string, b catalog.Batch) (catalog.Landed, error) {
-	b.Version, b.Timeout = s.cfg.Version, s.cfg.CommitTimeout
+	heard, done := s.awaitCatalog("snapshot commit to " + table)
+	defer done()
+	b.Version, b.Timeout, b.TableUUID = s.cfg.Version, s.cfg.CommitTimeout, s.uuids[table]
 	b.OnRetry = func(attempt int, err error) {
+		heard()
 		s.stats.CommitRetries++
 		s.stats.FlushErr = err.Error()
 		s.report()

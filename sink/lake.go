@@ -41,6 +41,7 @@ type lake interface {
 // lakeTable is one table as it was when it was loaded.
 type lakeTable interface {
 	Name() string
+	UUID() string
 	Current() (snap catalog.Snapshot, ok bool, err error)
 	MissingColumns() []string
 	Offsets() (catalog.Offsets, error)

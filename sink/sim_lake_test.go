@@ -22,6 +22,7 @@ type simLake struct {
 	*world
 	shapes map[string]simShape
 	tables map[string]*simTable
+	remade int // how often some of them were dropped and made again
 
 	mu    sync.Mutex // data files are closed several at a time
 	store map[string]*simFile
@@ -36,8 +37,14 @@ type simShape struct {
 // simTable is a table's current snapshot, which compare-and-swap replaces.
 type simTable struct {
 	name   string
+	uuid   string
 	head   *simSnapshot
 	placed map[place]int // rows by offset, of all data files
+}
+
+// newSimTable is the nth table of that name, without rows.
+func newSimTable(name string, n int) *simTable {
+	return &simTable{name: name, uuid: fmt.Sprintf("%s %d", name, n), head: &simSnapshot{offsets: catalog.Offsets{}}, placed: map[place]int{}}
 }
 
 type place struct {
@@ -76,6 +83,7 @@ func (l simLakeOf) Load(ctx context.Context, name string) (lakeTable, error) {
 func (l simLakeOf) load(ctx context.Context, name string) (simLoaded, error) {
 	t := simLoaded{worker: l.worker, table: l.lake.tables[name]}
 	err := l.call(ctx, "load "+name, func() error {
+		t.table = l.lake.tables[name] // as it is now
 		t.at = t.table.head
 		return nil
 	})
@@ -153,7 +161,9 @@ type simLoaded struct {
 
 func (t simLoaded) Name() string { return t.table.name }
 
-func (t simLoaded) MetadataLocation() string { return fmt.Sprint(t.at.id) }
+func (t simLoaded) MetadataLocation() string { return fmt.Sprint(t.table.uuid, t.at.id) }
+
+func (t simLoaded) UUID() string { return t.table.uuid }
 
 func (t simLoaded) Current() (catalog.Snapshot, bool, error) { return catalog.Snapshot{}, false, nil }
 
@@ -210,7 +220,7 @@ func (t simLoaded) Stage(_ context.Context, b catalog.Batch, have catalog.Offset
 	return func(ctx context.Context) (int64, error) {
 		defer t.process.try(t.worker, t.table.name)()
 		err := t.call(ctx, fmt.Sprintf("commit %s to %s", t.alias(b.ID), t.table.name), func() error {
-			if t.table.head != t.at {
+			if t.lake.tables[t.table.name] != t.table || t.table.head != t.at {
 				return errConflict
 			}
 			t.lake.land(t.table, next)
@@ -275,6 +285,18 @@ func (l *simLake) maintain(expire bool) {
 		l.land(t, &simSnapshot{parent: t.head, offsets: t.head.offsets})
 		if expire {
 			t.head.oldest = t.head.id
+		}
+	}
+}
+
+// remake is somebody who drops agent_events, or both tables, and makes them again
+// without a row. What Kafka has is to be in the new ones, from its first record on.
+func (l *simLake) remake(both bool) {
+	l.remade++
+	for _, name := range []string{catalog.AgentEvents, catalog.DeadLetters} {
+		if both || name == catalog.AgentEvents {
+			l.tables[name] = newSimTable(name, l.remade)
+			l.note("%s is dropped and made again", name)
 		}
 	}
 }

@@ -145,7 +145,7 @@ func newWorld(shapes map[string]simShape, seed uint64, trace func(string)) *worl
 	w.kafka = &simKafka{world: w, logs: make([][]entry, n), holder: make([]*member, n), target: make([]*member, n)}
 	w.lake = &simLake{world: w, shapes: shapes, tables: map[string]*simTable{}, store: map[string]*simFile{}}
 	for name := range shapes {
-		w.lake.tables[name] = &simTable{name: name, head: &simSnapshot{offsets: catalog.Offsets{}}, placed: map[place]int{}}
+		w.lake.tables[name] = newSimTable(name, 0)
 	}
 	return w
 }
@@ -171,6 +171,11 @@ func (w *world) history() {
 	w.run(simFaults, func() bool { return false })
 	w.note("faults are over")
 	w.calm = true
+	if w.lake.remade > 0 { // a sink notices once there is something to read
+		for p := range w.kafka.logs {
+			w.kafka.logs[p] = append(w.kafka.logs[p], anEvent)
+		}
+	}
 	if w.broken == "" && !w.run(w.now()+simCatchUp, w.caughtUp) {
 		w.fail("not caught up %v after the faults: %v", simCatchUp, w.lake.tables[catalog.AgentEvents].head.offsets)
 	}
@@ -215,6 +220,9 @@ func (w *world) chaos() {
 	if w.chance(0.1) {
 		w.lake.maintain(w.rng.IntN(3) == 0)
 	}
+	if w.chance(w.faults.remake) {
+		w.lake.remake(w.rng.IntN(2) == 0)
+	}
 	w.after(w.between(0, 6*time.Second), w.chaos)
 }
 
@@ -258,7 +266,7 @@ func (w *world) startWorker(p *process) {
 	if k.sink, err = New(cfg, nil); err != nil {
 		panic(err)
 	}
-	k.sink.wait = k.sleep
+	k.sink.wait, k.sink.sayWaitAfter = k.sleep, 0
 	k.sink.lake, k.sink.client, k.sink.admin = simLakeOf{k}, simConsumer{k.member}, simCluster{k}
 	k.sink.cluster = &clusterInfo{id: "c", topicIDs: map[string]string{simTopic: "id"}}
 	var ctx context.Context
@@ -292,8 +300,10 @@ func (k *worker) judge(ctx context.Context, err error) {
 		unknown  *catalog.UnknownError
 		conflict *catalog.ConflictError
 		not      *catalog.NotLandedError
+		config   *catalog.ConfigError
 	)
 	switch {
+	case errors.As(err, &config) && k.lake.remade > 0: // tells of a table that is another one now
 	case err == nil, errors.Is(err, errReset), errors.Is(err, errRefused), errors.As(err, &unknown), errors.As(err, &conflict), errors.As(err, &not):
 	case errors.Is(err, context.DeadlineExceeded), ctx.Err() != nil && errors.Is(err, context.Canceled):
 	default:

@@ -40,7 +40,7 @@ type world struct {
 
 // faultRates are the chances of a history's faults, each of one call.
 type faultRates struct {
-	crash, pause, lost, refuse, slow, upload, expel float64
+	crash, pause, lost, refuse, slow, upload, expel, remake float64
 }
 
 // drawFaults gives histories different characters: calm ones with a zombie, wild ones.
@@ -54,6 +54,7 @@ func drawFaults(rng *rand.Rand) faultRates {
 	return faultRates{
 		crash: rate(0.02), pause: rate(0.02), lost: rate(0.25), refuse: rate(0.2),
 		slow: rate(0.2), upload: rate(0.1), expel: rate(0.15),
+		remake: max(0, rate(0.06)-0.03), // in every third history
 	}
 }
 

@@ -31,14 +31,17 @@ type Sink struct {
 	// where that cannot be done.
 	peek func(ctx context.Context, tp topicPartition, topicID string, from int64) (next int64, found bool, err error)
 
-	wait    func(context.Context, time.Duration) error // the simulation's clock is its own
-	stopped atomic.Int64                               // when Run was told to stop, Unix nanoseconds; 0 before
+	wait func(context.Context, time.Duration) error // the simulation's clock is its own
+	// sayWaitAfter is how long the catalog may take before that is said; 0: never.
+	sayWaitAfter time.Duration
+	stopped      atomic.Int64 // when Run was told to stop, Unix nanoseconds; 0 before
 
 	// mu guards everything below. The loop holds it while it works; rebalance
 	// callbacks take it between polls.
 	mu          sync.Mutex
 	owned       map[topicPartition]*progress
 	taking      map[topicPartition]bool // the group's gifts that are not owned yet
+	uuids       map[string]string       // of the tables, as this sink met them first
 	batch       *batch
 	stats       Stats
 	rewind      bool  // owned topic partitions must go back to the table's offsets

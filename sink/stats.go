@@ -47,6 +47,9 @@ type Stats struct {
 	// failed.
 	TakingOver  time.Time
 	TakeOverErr string
+	// Awaiting is what the catalog is to do for the sink, since when; "" while nothing.
+	Awaiting      string
+	AwaitingSince time.Time
 
 	Owned []OwnedPartition // in order of topic and partition
 }

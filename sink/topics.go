@@ -355,6 +355,8 @@ func (s *Sink) knownTopics(ctx context.Context) (map[string]bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CommitTimeout)
 	defer cancel()
 	known := map[string]bool{}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, table := range []string{catalog.DeadLetters, catalog.AgentEvents} {
 		_, offsets, err := s.loadOffsets(ctx, table)
 		if err != nil {

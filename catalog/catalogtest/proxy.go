@@ -37,6 +37,7 @@ type Proxy struct {
 
 	mu       sync.Mutex
 	judge    func(r *http.Request) *Fault
+	vends    VendTo
 	requests []string // "METHOD /path" in order
 	tokens   map[string]time.Time
 	issued   int
@@ -59,6 +60,30 @@ func (p *Proxy) Judge(judge func(r *http.Request) *Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.judge = judge
+}
+
+// VendTo is whom vended credentials are given to.
+type VendTo int
+
+// Whom vended credentials are given to.
+const (
+	VendAsked VendTo = iota // whoever asks for them, as the specification says
+	VendAll                 // and whoever does not
+	VendNone
+)
+
+// Vends sets whom vended credentials are given to from now on.
+func (p *Proxy) Vends(to VendTo) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.vends = to
+}
+
+func (p *Proxy) vendsTo(r *http.Request) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	asked := strings.Contains(r.Header.Get("X-Iceberg-Access-Delegation"), "vended-credentials")
+	return p.vends == VendAll || p.vends == VendAsked && asked
 }
 
 // Requests lists the requests so far as "METHOD /path", in order, also those that
@@ -147,7 +172,7 @@ func (p *Proxy) pass(w http.ResponseWriter, r *http.Request) {
 	p.forward.ServeHTTP(answer, r)
 	body := answer.Body.Bytes()
 	if answer.Code == http.StatusOK && r.Method != http.MethodHead {
-		body = p.vended(body, strings.Contains(r.Header.Get("X-Iceberg-Access-Delegation"), "vended-credentials"))
+		body = p.vended(body, p.vendsTo(r))
 	}
 	for key, values := range answer.Header() {
 		w.Header()[key] = values
@@ -158,12 +183,12 @@ func (p *Proxy) pass(w http.ResponseWriter, r *http.Request) {
 }
 
 // vended puts credentials for the table's location into its config.
-func (p *Proxy) vended(body []byte, asked bool) []byte {
+func (p *Proxy) vended(body []byte, vend bool) []byte {
 	var answer map[string]json.RawMessage
 	var metadata struct {
 		Location string `json:"location"`
 	}
-	if json.Unmarshal(body, &answer) != nil || json.Unmarshal(answer["metadata"], &metadata) != nil || !asked {
+	if json.Unmarshal(body, &answer) != nil || json.Unmarshal(answer["metadata"], &metadata) != nil || !vend {
 		return body
 	}
 	config := map[string]string{}

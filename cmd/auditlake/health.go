@@ -271,7 +271,10 @@ func (h *health) unready(workers []sink.Stats, now time.Time) string {
 		name := fmt.Sprintf("worker %d: ", i+1)
 		switch {
 		case !w.Flushing.IsZero() && now.Sub(w.Flushing) > h.readyLag:
-			return name + fmt.Sprintf("a flush is under way for %s, longer than metrics.ready_lag (%s)%s", ageText(now.Sub(w.Flushing)), bound, because(w.FlushErr))
+			return name + fmt.Sprintf("a flush is under way for %s, longer than metrics.ready_lag (%s)%s%s",
+				ageText(now.Sub(w.Flushing)), bound, comma(awaiting(w, now)), because(w.FlushErr))
+		case w.Awaiting != "" && now.Sub(w.AwaitingSince) > h.readyLag:
+			return name + fmt.Sprintf("%s, longer than metrics.ready_lag (%s)%s", awaiting(w, now), bound, because(w.FlushErr))
 		case w.Flushing.IsZero() && w.FlushErr != "" && w.Pending+behind(w) > 0:
 			return name + "the last flush failed" + because(w.FlushErr)
 		case !w.Member, w.TakeOverErr != "":
@@ -327,6 +330,21 @@ func ageText(d time.Duration) string {
 		return d.Round(100 * time.Millisecond).String()
 	}
 	return d.Round(time.Second).String()
+}
+
+// awaiting is what the sink waits for the catalog to do, if it does.
+func awaiting(w sink.Stats, now time.Time) string {
+	if w.Awaiting == "" {
+		return ""
+	}
+	return fmt.Sprintf("waiting for the catalog for %s (%s)", ageText(now.Sub(w.AwaitingSince)), w.Awaiting)
+}
+
+func comma(text string) string {
+	if text == "" {
+		return ""
+	}
+	return ", " + text
 }
 
 func because(err string) string {

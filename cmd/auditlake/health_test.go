@@ -286,6 +286,13 @@ func TestHealthJudges(t *testing.T) {
 	hung.Heard = at(47)
 	said = []sink.Stats{hung}
 	require.Contains(t, ready(at(47)), "writing data files takes 12s")
+	hung.Awaiting, hung.AwaitingSince = "load agent_events", at(36)
+	said = []sink.Stats{hung}
+	require.Contains(t, ready(at(47)), "worker 1: waiting for the catalog for 11s (load agent_events), longer than metrics.ready_lag (10s)")
+	hung.Flushing, hung.Awaiting = at(36), "snapshot commit to agent_events"
+	said = []sink.Stats{hung}
+	require.Contains(t, ready(at(47)), "a flush is under way for 11s, longer than metrics.ready_lag (10s), waiting for the catalog for 11s (snapshot commit to agent_events)")
+	hung.Flushing, hung.Awaiting, hung.AwaitingSince = time.Time{}, "", time.Time{}
 	hung.Heard, hung.Polled = at(35), at(47)
 	said = []sink.Stats{hung}
 	require.Contains(t, ready(at(47)), "no answer from Kafka for 12s")
