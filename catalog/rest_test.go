@@ -368,6 +368,9 @@ func TestRESTMistakes(t *testing.T) {
 	c := openTest(t, wrong)
 	_, err = c.Load(ctx, AgentEvents)
 	requireConfigError(t, err, "catalog.rest.prefix")
+	var config *ConfigError
+	require.ErrorAs(t, err, &config)
+	require.True(t, config.Access, "in mid-run it is what stands between that answers so")
 	_, err = c.Init(ctx, InitOptions{})
 	requireConfigError(t, err, "catalog.rest.prefix")
 	rest.Judge(func(r *http.Request) *catalogtest.Fault {
