@@ -254,6 +254,9 @@ func (s *Sink) work(ctx context.Context, fetches kgo.Fetches) error {
 	if err := s.takeFetches(ctx, fetches); err != nil {
 		return err
 	}
+	if err := s.passGaps(ctx); err != nil {
+		return err
+	}
 	if s.batch != nil && !time.Now().Before(s.batch.due) {
 		if err := s.flushOrDrop(ctx, "target lag"); err != nil {
 			return err

@@ -66,6 +66,11 @@ type OwnedPartition struct {
 	// Watermark is the Kafka timestamp of the newest committed record, zero
 	// before the sink's first snapshot commit.
 	Watermark time.Time
+
+	// Where the loop is in it, for lookForGaps.
+	topicID string
+	next    int64
+	moved   time.Time
 }
 
 // Lag is how many offsets the tables are behind.
@@ -100,7 +105,8 @@ func (s *Sink) snapshot() Stats {
 	out.Owned = make([]OwnedPartition, 0, len(s.owned))
 	for tp, p := range s.owned {
 		out.Owned = append(out.Owned, OwnedPartition{
-			Topic: tp.topic, Partition: tp.partition, Committed: p.start, HighWatermark: p.high, Readable: -1, Watermark: p.watermark})
+			Topic: tp.topic, Partition: tp.partition, Committed: p.start, HighWatermark: p.high, Readable: -1, Watermark: p.watermark,
+			topicID: p.id.TopicID, next: p.next, moved: p.moved})
 	}
 	slices.SortFunc(out.Owned, func(a, b OwnedPartition) int {
 		return catalog.TopicPartition{Topic: a.Topic, Partition: a.Partition}.Compare(catalog.TopicPartition{Topic: b.Topic, Partition: b.Partition})

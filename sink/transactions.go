@@ -83,16 +83,29 @@ func (s *Sink) passOver(ctx context.Context, tp topicPartition, p *progress, goa
 		return nil
 	}
 	p.moved = time.Now() // not more often than that
-	askCtx, cancel := context.WithTimeout(ctx, connectTimeout)
+	if next, _ := s.emptyUntil(ctx, tp, p.id.TopicID, p.next, goal); next > p.next {
+		return s.moveOver(ctx, p, next)
+	}
+	return nil
+}
+
+// emptyUntil is how far nothing is left to read from an offset on; it is from itself
+// where something is left before end, or that is not known. found tells which.
+func (s *Sink) emptyUntil(ctx context.Context, tp topicPartition, topicID string, from, end int64) (next int64, found bool) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	next := p.next
-	for next < goal {
-		at, found, err := s.peek(askCtx, tp, p.id.TopicID, next)
+	for next = from; next < end; {
+		at, found, err := s.peek(ctx, tp, topicID, next)
 		if err != nil || found || at <= next {
-			return nil // what is there comes by the consumer, and so do errors
+			return from, found // what is there comes by the consumer, and so do errors
 		}
 		next = at
 	}
+	return next, false
+}
+
+// moveOver moves an owned topic partition on to next, without a record.
+func (s *Sink) moveOver(ctx context.Context, p *progress, next int64) error {
 	if s.batch == nil {
 		var err error
 		if s.batch, err = s.newBatch(ctx); err != nil {
@@ -101,6 +114,59 @@ func (s *Sink) passOver(ctx context.Context, tp topicPartition, p *progress, goa
 	}
 	p.tally.hole(p.next, next)
 	p.next = next
+	return nil
+}
+
+// gap is where a topic partition has nothing to read: [from, to).
+type gap struct {
+	topicID  string
+	from, to int64
+	found    bool // a record, instead
+}
+
+// lookForGaps is passOver for a sink that runs on, as far as can be read now. It looks
+// from beside the loop, which a broker that hangs must not hold, and at each offset once:
+// known is what it found before.
+func (s *Sink) lookForGaps(ctx context.Context, known map[topicPartition]gap, ends map[topicPartition]ends) map[topicPartition]gap {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	s.told.mu.Lock()
+	owned := s.told.last.Owned
+	s.told.mu.Unlock()
+	gaps := map[topicPartition]gap{}
+	for _, p := range owned {
+		tp := topicPartition{p.Topic, p.Partition}
+		g, ok := known[tp]
+		if !ok || g.topicID != p.topicID || g.from != p.next {
+			if end, ok := ends[tp]; !ok || p.next >= end.readable || time.Since(p.moved) < peekAfter {
+				continue
+			}
+			g = gap{topicID: p.topicID, from: p.next}
+			g.to, g.found = s.emptyUntil(ctx, tp, p.topicID, p.next, ends[tp].readable)
+		}
+		if g.found || g.to > g.from {
+			gaps[tp] = g
+		}
+	}
+	return gaps
+}
+
+// passGaps moves the owned topic partitions over the gaps that they stand before.
+func (s *Sink) passGaps(ctx context.Context) error {
+	s.told.mu.Lock()
+	gaps := s.told.gaps
+	s.told.mu.Unlock()
+	for tp, g := range gaps {
+		p := s.owned[tp]
+		if s.rewind || p == nil || p.id.TopicID != g.topicID || p.next != g.from || g.found {
+			continue
+		}
+		if err := s.moveOver(ctx, p, g.to); err != nil {
+			return err
+		}
+		s.log.Info("nothing is left to read there: records of aborted transactions, or compacted away",
+			"topic", tp.topic, "partition", tp.partition, "from", g.from, "to", g.to)
+	}
 	return nil
 }
 

@@ -14,21 +14,29 @@ import (
 	"github.com/auditlake/auditlake/catalog"
 )
 
-// told is what OnProgress last heard. It has a lock of its own: while the loop
-// waits for a catalog or a store, watchEnds still tells how far Kafka is.
+// told is what OnProgress last heard, and what watchEnds found out. It has a lock of
+// its own: while the loop waits for a catalog or a store, watchEnds still tells how far
+// Kafka is.
 type told struct {
 	mu    sync.Mutex
 	last  Stats
 	ends  map[topicPartition]ends
+	gaps  map[topicPartition]gap // never changed, replaced
 	heard time.Time
 }
 
 // ends is where a topic partition ends: for all, and for who reads it as we do.
 type ends struct{ high, readable int64 }
 
+// watched is whether anybody wants to know: OnProgress, or what looks for gaps in a
+// sink that runs on.
+func (s *Sink) watched() bool {
+	return s.cfg.OnProgress != nil || !s.cfg.UntilCaughtUp && s.peek != nil
+}
+
 // report tells OnProgress how the sink does.
 func (s *Sink) report() {
-	if s.cfg.OnProgress == nil {
+	if !s.watched() {
 		return
 	}
 	s.told.mu.Lock()
@@ -46,22 +54,24 @@ func (t *told) tell(hear func(Stats)) {
 			t.last.Owned[i].Readable = max(p.Committed, e.readable)
 		}
 	}
-	hear(t.last)
+	if hear != nil {
+		hear(t.last)
+	}
 }
 
 // cameRound reports after a poll and what followed from it.
 func (s *Sink) cameRound() {
-	if s.cfg.OnProgress == nil {
+	if !s.watched() {
 		return
 	}
 	s.stats.Polled = time.Now()
 	s.report()
 }
 
-// watchEnds asks Kafka how far its topic partitions are, and tells OnProgress,
-// whether or not the loop comes round meanwhile, until stop has returned.
+// watchEnds asks Kafka how far its topic partitions are, tells OnProgress, and looks
+// for gaps, whether or not the loop comes round meanwhile, until stop has returned.
 func (s *Sink) watchEnds(ctx context.Context) (stop func()) {
-	if s.cfg.OnProgress == nil {
+	if !s.watched() {
 		return func() {}
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -78,7 +88,7 @@ func (s *Sink) watchEnds(ctx context.Context) (stop func()) {
 
 func (s *Sink) keepAskingEnds(ctx context.Context) {
 	every := min(max(s.cfg.TargetLag/4, 250*time.Millisecond), 5*time.Second)
-	holding := map[topicPartition]held{}
+	holding, gaps := map[topicPartition]held{}, map[topicPartition]gap{}
 	for wait := time.Duration(0); ; wait = every {
 		select {
 		case <-ctx.Done():
@@ -95,6 +105,10 @@ func (s *Sink) keepAskingEnds(ctx context.Context) {
 		s.told.mu.Lock()
 		s.told.ends, s.told.heard = found, time.Now()
 		s.told.tell(s.cfg.OnProgress)
+		s.told.mu.Unlock()
+		gaps = s.lookForGaps(ctx, gaps, found)
+		s.told.mu.Lock()
+		s.told.gaps = gaps
 		s.told.mu.Unlock()
 	}
 }
