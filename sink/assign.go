@@ -134,14 +134,13 @@ func (s *Sink) assigned(ctx context.Context, offsets map[string]map[int32]kgo.Of
 	for _, tp := range tps {
 		p := positions[tp]
 		s.owned[tp] = p
-		delete(s.taking, tp)
 		if out[tp.topic] == nil {
 			out[tp.topic] = map[int32]kgo.Offset{}
 		}
 		out[tp.topic][tp.partition] = kgo.NewOffset().At(p.start)
 		s.log.Info("assigned", "topic", tp.topic, "partition", tp.partition, "offset", p.start)
 	}
-	s.sayTaking()
+	s.tookOver(tps)
 	return out, nil
 }
 
@@ -162,7 +161,7 @@ func (s *Sink) revoked(ctx context.Context, _ *kgo.Client, gone map[string][]int
 		}
 	}
 	s.disown(gone)
-	s.sayTaking()
+	s.neverTook(gone)
 }
 
 // lost runs when the group has thrown this sink out, or did not let it in: others may
@@ -183,7 +182,6 @@ func (s *Sink) disown(gone map[string][]int32) {
 	for topic, ps := range gone {
 		for _, p := range ps {
 			delete(s.owned, topicPartition{topic, p})
-			delete(s.taking, topicPartition{topic, p})
 			s.log.Info("revoked", "topic", topic, "partition", p)
 		}
 	}

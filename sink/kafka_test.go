@@ -30,7 +30,7 @@ func onKafkaAtOnce(t *testing.T, broker *kafkatest.Broker) {
 	for name, test := range map[string]func(t *testing.T, broker *kafkatest.Broker){
 		"transactions": onKafkaTransactions, "goal held back": onKafkaGoalHeldBack, "compacted": onKafkaCompacted,
 		"codecs": onKafkaCodecs, "patterns": onKafkaPatterns, "latest": onKafkaLatest, "deleted": onKafkaDeleted,
-		"named later": onKafkaNamedLater, "rebalances": onKafkaRebalances,
+		"named later": onKafkaNamedLater, "rebalances": onKafkaRebalances, "held back": onKafkaHeldBack,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -2,6 +2,8 @@ package sink
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -25,6 +27,7 @@ func (s *Sink) joined(_ context.Context, _ *kgo.Client, given map[string][]int32
 // it in. The client goes on trying, and joined tells when it is in.
 func (s *Sink) out() {
 	s.stats.Member = false
+	clear(s.taking) // and why that failed stays said until joined
 	s.report()
 }
 
@@ -34,6 +37,20 @@ func (s *Sink) groupError(err error) {
 	if !s.stats.Member {
 		s.stats.GroupErr = err.Error()
 	}
+}
+
+// tookOver is the end of a take-over.
+func (s *Sink) tookOver(tps []topicPartition) {
+	for _, tp := range tps {
+		delete(s.taking, tp)
+	}
+	s.sayTaking()
+}
+
+// neverTook is the end of the take-over of what the group has taken back.
+func (s *Sink) neverTook(gone map[string][]int32) {
+	maps.DeleteFunc(s.taking, func(tp topicPartition, _ bool) bool { return slices.Contains(gone[tp.topic], tp.partition) })
+	s.sayTaking()
 }
 
 // sayTaking tells whether a take-over is under way.
