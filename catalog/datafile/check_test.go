@@ -52,12 +52,11 @@ func TestCheckFindsEveryFlippedByte(t *testing.T) {
 	require.NoError(t, checkBytes(whole))
 	footer := footerAt(t, whole)
 	require.Greater(t, footer, len(whole)/3)
-	for _, flip := range []byte{0x10, 0x55} {
-		for at := range footer {
-			bad := bytes.Clone(whole)
-			bad[at] ^= flip
-			require.Error(t, checkBytes(bad), "byte %d, flipped by %#x", at, flip)
-		}
+	for at := range footer {
+		flip := []byte{0x10, 0x55}[at%2]
+		bad := bytes.Clone(whole)
+		bad[at] ^= flip
+		require.Error(t, checkBytes(bad), "byte %d, flipped by %#x", at, flip)
 	}
 	found := 0
 	for at := footer; at < len(whole); at++ {
