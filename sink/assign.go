@@ -44,8 +44,12 @@ func (s *Sink) connect(ctx context.Context) (err error) {
 	if err := s.sayMissing(now); err != nil {
 		return err
 	}
+	held, err := s.admitTopics(ctx)
+	if err != nil {
+		return err
+	}
 	if s.cfg.StartLatest {
-		if err := s.pinLatest(ctx); err != nil {
+		if err := s.pinLatest(ctx, held); err != nil {
 			return err
 		}
 	}
@@ -55,6 +59,26 @@ func (s *Sink) connect(ctx context.Context) (err error) {
 	}
 	s.client = client
 	return nil
+}
+
+// admitTopics refuses to start where the tables know one of the topics as another one.
+// It does before anything is read of any: what one worker lands of a topic that is new
+// would stay after another one was refused.
+func (s *Sink) admitTopics(ctx context.Context) (tables, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CommitTimeout)
+	defer cancel()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	held, err := s.loadTables(ctx)
+	if err != nil {
+		return tables{}, err
+	}
+	for _, topic := range s.cluster.topics() {
+		if err := held.admits(s.idOf(topicPartition{topic: topic})); err != nil {
+			return tables{}, err
+		}
+	}
+	return held, nil
 }
 
 // findTopics is the first contact with a cluster.
@@ -181,8 +205,11 @@ func (s *Sink) lost(_ context.Context, _ *kgo.Client, gone map[string][]int32) {
 func (s *Sink) disown(gone map[string][]int32) {
 	for topic, ps := range gone {
 		for _, p := range ps {
-			delete(s.owned, topicPartition{topic, p})
-			s.log.Info("revoked", "topic", topic, "partition", p)
+			tp := topicPartition{topic, p}
+			if _, had := s.owned[tp]; had { // none of a topic that was deleted
+				delete(s.owned, tp)
+				s.log.Info("revoked", "topic", topic, "partition", p)
+			}
 		}
 	}
 }
@@ -217,45 +244,61 @@ func (s *Sink) resolve(ctx context.Context, tps []topicPartition) (map[topicPart
 	if err := s.learnTopics(ctx, tps); err != nil {
 		return nil, err
 	}
-	dead, deadOffsets, err := s.loadOffsets(ctx, catalog.DeadLetters)
+	v, err := s.survey(ctx, topicsOf(tps))
 	if err != nil {
 		return nil, err
 	}
-	events, offsets, err := s.loadOffsets(ctx, catalog.AgentEvents)
-	if err != nil {
-		return nil, err
-	}
-	if snap, ok, err := events.Current(); err == nil && ok && s.stats.LastCommit.IsZero() {
+	if snap, ok, err := v.events.Current(); err == nil && ok && s.stats.LastCommit.IsZero() {
 		s.stats.LastCommit = snap.Time // an earlier run's, or another sink's
 	}
-	starts, ends, err := s.listOffsets(ctx, topicsOf(tps))
-	if err != nil {
-		return nil, err
-	}
 	if s.cfg.StartLatest {
-		if offsets, err = s.pinNew(ctx, tps, offsets, deadOffsets, starts); err != nil {
+		if err := s.pinNew(ctx, tps, &v); err != nil {
 			return nil, err
 		}
 	}
 	for _, tp := range tps {
-		first, okFirst := starts.Lookup(tp.topic, tp.partition)
-		end, okEnd := ends.Lookup(tp.topic, tp.partition)
-		if !okFirst || !okEnd || first.Err != nil || end.Err != nil {
-			return nil, fmt.Errorf("offsets of %s/%d are not known: %w", tp.topic, tp.partition, errors.Join(first.Err, end.Err))
-		}
-		p, err := s.position(tp, offsets, deadOffsets, first.Offset, end.Offset)
+		p, err := v.begin(s.idOf(tp))
 		if err != nil {
 			return nil, err
 		}
-		p.seen, p.deadSeen = offsets[p.id].Mark, deadOffsets[p.id].Mark
 		if p.deadNext > p.start {
-			if p.already, err = dead.OffsetsIn(ctx, p.id, p.start, p.deadNext); err != nil {
+			if p.already, err = v.dead.OffsetsIn(ctx, p.id, p.start, p.deadNext); err != nil {
 				return nil, err
 			}
 		}
 		out[tp] = p
 	}
 	return out, nil
+}
+
+// survey is the logs of some topics beside what the tables say of them.
+type survey struct {
+	tables
+	starts, ends kadm.ListedOffsets
+}
+
+func (s *Sink) survey(ctx context.Context, topics []string) (v survey, err error) {
+	// The tables first: a log only grows, so one that is shorter is so for good.
+	if v.tables, err = s.loadTables(ctx); err != nil {
+		return survey{}, err
+	}
+	if v.starts, v.ends, err = s.listOffsets(ctx, topics); err != nil {
+		return survey{}, err
+	}
+	if err = s.sameIDs(ctx, topics); err != nil {
+		return survey{}, err
+	}
+	return v, nil
+}
+
+// begin is where reading a topic partition begins.
+func (v survey) begin(id catalog.TopicPartition) (*progress, error) {
+	first, okFirst := v.starts.Lookup(id.Topic, id.Partition)
+	end, okEnd := v.ends.Lookup(id.Topic, id.Partition)
+	if !okFirst || !okEnd || first.Err != nil || end.Err != nil {
+		return nil, fmt.Errorf("offsets of %s/%d are not known: %w", id.Topic, id.Partition, errors.Join(first.Err, end.Err))
+	}
+	return v.tables.begin(id, first.Offset, end.Offset)
 }
 
 // newTopicWait is how long a topic that was just made may have no leader.
@@ -295,91 +338,28 @@ func topicsOf(tps []topicPartition) []string {
 
 // pinNew notes where topic partitions begin that have come since pinLatest: at their
 // first records. A restart must not take them for some that were there before.
-func (s *Sink) pinNew(ctx context.Context, tps []topicPartition, offsets, dead catalog.Offsets, starts kadm.ListedOffsets) (catalog.Offsets, error) {
+func (s *Sink) pinNew(ctx context.Context, tps []topicPartition, v *survey) error {
 	at := map[topicPartition]int64{}
 	for _, tp := range tps {
 		id := s.idOf(tp)
-		for _, held := range []catalog.Offsets{offsets, dead} {
-			if err := sameTopic(id, held); err != nil {
-				return nil, err
-			}
+		if err := v.admits(id); err != nil {
+			return err
 		}
-		_, known := offsets[id]
-		_, knownDead := dead[id]
-		if first, ok := starts.Lookup(tp.topic, tp.partition); ok && first.Err == nil && !known && !knownDead {
+		if first, ok := v.starts.Lookup(tp.topic, tp.partition); ok && first.Err == nil && !v.knows(id) {
 			at[tp] = first.Offset
 		}
 	}
 	if len(at) == 0 {
-		return offsets, nil
+		return nil
 	}
-	if err := s.pin(ctx, at); err != nil {
-		return nil, err
+	err := s.pin(ctx, at)
+	if err == nil {
+		v.tables, err = s.loadTables(ctx)
 	}
-	_, offsets, err := s.loadOffsets(ctx, catalog.AgentEvents)
-	return offsets, err
-}
-
-// sameTopic refuses a topic of which the tables hold offsets under another cluster
-// or topic id. Nothing may be noted of such a topic: it would be refused for good.
-func sameTopic(id catalog.TopicPartition, offsets catalog.Offsets) error {
-	for other := range offsets {
-		switch {
-		case other.Topic != id.Topic:
-		case other.ClusterID != id.ClusterID:
-			return &Error{Text: fmt.Sprintf(
-				"the tables hold offsets of topic %s on cluster %s, this is cluster %s: give each cluster its own catalog.namespace", id.Topic, other.ClusterID, id.ClusterID)}
-		case other.TopicID != id.TopicID:
-			return recreated(id.Topic, other.TopicID, id.TopicID)
-		}
-	}
-	return nil
+	return err
 }
 
 func (s *Sink) idOf(tp topicPartition) catalog.TopicPartition {
 	topicID, _ := s.cluster.topicID(tp.topic)
 	return catalog.TopicPartition{ClusterID: s.cluster.id, Topic: tp.topic, TopicID: topicID, Partition: tp.partition}
-}
-
-func (s *Sink) loadOffsets(ctx context.Context, name string) (lakeTable, catalog.Offsets, error) {
-	t, err := s.load(ctx, name)
-	if err != nil {
-		return nil, nil, err
-	}
-	offsets, err := t.Offsets()
-	return t, offsets, err
-}
-
-// position decides where one topic partition starts, and refuses what would
-// skip or repeat records.
-func (s *Sink) position(tp topicPartition, offsets, dead catalog.Offsets, first, end int64) (*progress, error) {
-	id := s.idOf(tp)
-	if err := sameTopic(id, offsets); err != nil {
-		return nil, err
-	}
-	p := &progress{id: id, deadNext: -1, high: end}
-	if d, ok := dead[id]; ok {
-		p.deadNext = d.Next
-	}
-	at, known := offsets[id]
-	if d, ok := dead[id]; ok && !known {
-		// The very first batch died between the two tables' commits.
-		at, known = catalog.Offset{First: d.First, Next: d.First}, true
-	}
-	switch {
-	case !known:
-		p.start = first
-	case at.Next < first:
-		return nil, &Error{Text: fmt.Sprintf(
-			"records [%d, %d) of %s/%d are gone from Kafka before they were in the table: its retention is shorter than the time the sink was away. "+
-				"Restore them, or go on without them under another catalog.namespace", at.Next, first, tp.topic, tp.partition)}
-	case at.Next > end:
-		return nil, &Error{Text: fmt.Sprintf(
-			"the table is at offset %d of %s/%d, the log ends at %d: records were lost in Kafka after they were read. "+
-				"New records would reuse their offsets: give the topic another name, or another catalog.namespace", at.Next, tp.topic, tp.partition, end)}
-	default:
-		p.start = at.Next
-	}
-	p.next = p.start
-	return p, nil
 }

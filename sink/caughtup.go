@@ -2,6 +2,7 @@ package sink
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -11,49 +12,61 @@ import (
 	"github.com/auditlake/auditlake/catalog"
 )
 
-// setGoals notes the end of every topic partition as it is now: the last stable
-// offset, or the high watermark when uncommitted records are read.
+// setGoals notes the end of every topic partition that the tables have not reached, as
+// it is now: the last stable offset, or the high watermark when uncommitted records are
+// read. It judges all of them, and so before any may count as caught up: whether this
+// sink or another one is to read it, and also where nothing is left to read.
 func (s *Sink) setGoals(ctx context.Context) error {
-	topics := s.cluster.topics()
-	goals := map[topicPartition]int64{}
-	if len(topics) > 0 { // asked for none, Kafka tells of all
-		high, err := s.admin.ListEndOffsets(ctx, topics...)
-		if err != nil {
-			return fmt.Errorf("list the last offsets of %s: %w", strings.Join(topics, ", "), err)
-		}
-		ends := high
-		if !s.cfg.ReadUncommitted {
-			if ends, err = s.admin.ListCommittedOffsets(ctx, topics...); err != nil {
-				return fmt.Errorf("list the last stable offsets of %s: %w", strings.Join(topics, ", "), err)
-			}
-		}
-		starts, err := s.admin.ListStartOffsets(ctx, topics...)
-		if err != nil {
-			return fmt.Errorf("list the first offsets of %s: %w", strings.Join(topics, ", "), err)
-		}
-		if goals, err = s.goalsOf(starts, ends, high); err != nil {
-			return err
-		}
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	goals, err := s.askGoals(ctx)
+	var refused *Error
+	if errors.As(err, &refused) {
+		// Another sink may have moved on between the two looks, at the tables and at the logs.
+		goals, err = s.askGoals(ctx)
+	}
 	s.goals = goals
-	return nil
+	return err
 }
 
-func (s *Sink) goalsOf(starts, ends, high kadm.ListedOffsets) (map[topicPartition]int64, error) {
+func (s *Sink) askGoals(ctx context.Context) (map[topicPartition]int64, error) {
+	topics := s.cluster.topics()
+	if len(topics) == 0 { // asked for none, Kafka tells of all
+		return map[topicPartition]int64{}, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CommitTimeout)
+	defer cancel()
+	v, err := s.survey(ctx, topics)
+	if err != nil {
+		return nil, err
+	}
+	ends := v.ends
+	if !s.cfg.ReadUncommitted {
+		if ends, err = s.admin.ListCommittedOffsets(ctx, topics...); err != nil {
+			return nil, fmt.Errorf("list the last stable offsets of %s: %w", strings.Join(topics, ", "), err)
+		}
+	}
+	return s.goalsOf(v, ends)
+}
+
+func (s *Sink) goalsOf(v survey, ends kadm.ListedOffsets) (map[topicPartition]int64, error) {
 	goals := map[topicPartition]int64{}
 	for topic, ps := range ends {
 		for p, end := range ps {
 			if end.Err != nil {
 				return nil, fmt.Errorf("last offset of %s/%d: %w", topic, p, end.Err)
 			}
-			if start, ok := starts.Lookup(topic, p); ok && start.Offset < end.Offset {
-				goals[topicPartition{topic, p}] = end.Offset
+			tp := topicPartition{topic, p}
+			begins, err := v.begin(s.idOf(tp))
+			if err != nil {
+				return nil, err
 			}
-			if h, ok := high.Lookup(topic, p); ok && h.Err == nil && end.Offset < h.Offset {
+			if begins.start < end.Offset {
+				goals[tp] = end.Offset
+			}
+			if end.Offset < begins.high {
 				s.log.Warn("an open transaction holds the goal back: the records after it are for a later run, once it has ended",
-					"topic", topic, "partition", p, "offset", end.Offset, "after", h.Offset-end.Offset)
+					"topic", topic, "partition", p, "offset", end.Offset, "after", begins.high-end.Offset)
 			}
 		}
 	}
@@ -106,18 +119,16 @@ func (s *Sink) othersReached(ctx context.Context) (bool, error) {
 	s.askedOthers = time.Now()
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CommitTimeout)
 	defer cancel()
-	_, offsets, err := s.loadOffsets(ctx, catalog.AgentEvents)
+	t, err := s.load(ctx, catalog.AgentEvents)
 	if err != nil {
 		return false, err
 	}
-	reached := map[topicPartition]int64{}
-	for id, o := range offsets {
-		if topicID, _ := s.cluster.topicID(id.Topic); id.ClusterID == s.cluster.id && id.TopicID == topicID {
-			reached[topicPartition{id.Topic, id.Partition}] = o.Next
-		}
+	offsets, err := t.Offsets()
+	if err != nil {
+		return false, err
 	}
 	for tp, goal := range s.goals {
-		if s.owned[tp] == nil && reached[tp] < goal {
+		if s.owned[tp] == nil && offsets[s.idOf(tp)].Next < goal {
 			return false, nil
 		}
 	}

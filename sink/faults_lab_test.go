@@ -31,7 +31,10 @@ var allFaults = flag.Bool("faults", false, "every fault at every request, not a 
 func init() { againMinWait, againMaxWait = 50*time.Millisecond, 500*time.Millisecond }
 
 // Fault tests allow a busy machine so much.
-const faultPatience = 2 * time.Minute
+const (
+	faultPatience = 2 * time.Minute
+	faultLook     = 20 * time.Millisecond // how often they look
+)
 
 // newFaultLab is a lab of several brokers, with tables elsewhere.
 func newFaultLab(t *testing.T, brokers int, tables catalog.Config) *lab {

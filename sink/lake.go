@@ -20,6 +20,8 @@ type consumer interface {
 	AllowRebalance()
 	SetOffsets(offsets map[string]map[int32]kgo.EpochOffset)
 	CommitOffsetsSync(ctx context.Context, offsets map[string]map[int32]kgo.EpochOffset, done func(*kgo.Client, *kmsg.OffsetCommitRequest, *kmsg.OffsetCommitResponse, error))
+	PurgeTopicsFromConsuming(topics ...string)
+	AddConsumeTopics(topics ...string) // without effect where patterns are asked for
 	Close()
 }
 

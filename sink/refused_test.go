@@ -2,10 +2,14 @@ package sink
 
 import (
 	"context"
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
 )
 
 // A sink that is started against the wrong cluster is refused and leaves nothing in
@@ -25,4 +29,34 @@ func TestRefusedStartNotesNothing(t *testing.T) {
 	l.produce(10, 0)
 	l.catchUp(l.config())
 	l.requireOnce()
+}
+
+// The same where one of its workers would own a topic that is new, and the other one
+// the topic that is refused.
+func TestRefusedStartOfTwoWorkersNotesNothing(t *testing.T) {
+	l := newLab(t)
+	l.produce(20, 0)
+	l.catchUp(l.config())
+	other, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, testTopic, "second"), kfake.ClusterID("another"), kfake.GroupMinSessionTimeout(100*time.Millisecond))
+	require.NoError(t, err)
+	t.Cleanup(other.Close)
+	client, err := kgo.NewClient(kgo.SeedBrokers(other.ListenAddrs()...))
+	require.NoError(t, err)
+	t.Cleanup(client.Close)
+	for i := range 10 {
+		require.NoError(t, client.ProduceSync(context.Background(), &kgo.Record{Topic: "second", Value: event(i)}).FirstErr())
+	}
+	before := l.offsets()
+	for try := range 4 { // who gets what is up to the group
+		cfg := l.config()
+		cfg.Brokers, cfg.Topics, cfg.UntilCaughtUp, cfg.Group = other.ListenAddrs(), []string{testTopic, "second"}, false, fmt.Sprint("g", try)
+		workers, ctx := errgroup.WithContext(context.Background())
+		for range 2 {
+			s, err := New(cfg, l.cat)
+			require.NoError(t, err)
+			workers.Go(func() error { return s.Run(ctx) })
+		}
+		require.ErrorContains(t, workers.Wait(), "give each cluster its own catalog.namespace")
+		require.Equal(t, before, l.offsets())
+	}
 }

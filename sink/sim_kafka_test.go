@@ -18,6 +18,8 @@ const (
 	simRequest = 30 * time.Second // after which the client gives up a request of its own accord
 )
 
+var simTopicID = kadm.TopicID{}.String()
+
 // simKafka is a model of one topic and one consumer group.
 type simKafka struct {
 	*world
@@ -288,6 +290,10 @@ func (c simConsumer) CommitOffsetsSync(
 	done(nil, nil, nil, c.call(ctx, "offset commit", func() error { return nil }))
 }
 
+func (c simConsumer) PurgeTopicsFromConsuming(...string) {}
+
+func (c simConsumer) AddConsumeTopics(...string) {}
+
 // Close leaves the group, which revokes what the member has.
 func (c simConsumer) Close() {
 	if c.dead {
@@ -301,8 +307,11 @@ func (c simConsumer) Close() {
 // simCluster answers what a sink asks about the topic.
 type simCluster struct{ *worker }
 
-func (c simCluster) Metadata(context.Context, ...string) (kadm.Metadata, error) {
-	return kadm.Metadata{}, fmt.Errorf("the simulation has no metadata")
+func (c simCluster) Metadata(ctx context.Context, _ ...string) (kadm.Metadata, error) {
+	ctx, cancel := context.WithTimeout(ctx, simRequest)
+	defer cancel()
+	out := kadm.Metadata{Topics: kadm.TopicDetails{simTopic: {Topic: simTopic, ID: kadm.TopicID{}}}}
+	return out, c.call(ctx, "metadata", func() error { return nil })
 }
 
 func (c simCluster) list(ctx context.Context, what string, at func(p int) int64) (kadm.ListedOffsets, error) {

@@ -268,7 +268,7 @@ func (w *world) startWorker(p *process) {
 	}
 	k.sink.wait, k.sink.sayWaitAfter = k.sleep, 0
 	k.sink.lake, k.sink.client, k.sink.admin = simLakeOf{k}, simConsumer{k.member}, simCluster{k}
-	k.sink.cluster = &clusterInfo{id: "c", topicIDs: map[string]string{simTopic: "id"}}
+	k.sink.cluster = &clusterInfo{id: "c", topicIDs: map[string]string{simTopic: simTopicID}}
 	var ctx context.Context
 	ctx, k.stop = context.WithCancel(context.Background())
 	w.workers = append(w.workers, k)
@@ -364,7 +364,7 @@ func (w *world) going() (out string) {
 }
 
 func simPartition(p int) catalog.TopicPartition {
-	return catalog.TopicPartition{ClusterID: "c", Topic: simTopic, TopicID: "id", Partition: int32(p)}
+	return catalog.TopicPartition{ClusterID: "c", Topic: simTopic, TopicID: simTopicID, Partition: int32(p)}
 }
 
 // check wants every record in its place, once, at the end of a history.

@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -106,25 +106,15 @@ func (t topicSet) matches(name string) bool {
 	return slices.ContainsFunc(t.patterns, func(p *regexp.Regexp) bool { return p.MatchString(name) })
 }
 
-// entries groups topics by the entry of Config.Topics that asks for them; one that
-// several ask for is in each.
-func (t topicSet) entries(topics []string) [][]string {
-	var out [][]string
+// entries tells, for each entry of Config.Topics, whether it asks for a topic.
+func (t topicSet) entries() (asks []func(topic string) bool) {
 	for _, name := range t.names {
-		if slices.Contains(topics, name) {
-			out = append(out, []string{name})
-		}
+		asks = append(asks, func(topic string) bool { return topic == name })
 	}
 	for _, p := range t.patterns {
-		var of []string
-		for _, name := range topics {
-			if p.MatchString(name) {
-				of = append(of, name)
-			}
-		}
-		out = append(out, of)
+		asks = append(asks, p.MatchString)
 	}
-	return out
+	return asks
 }
 
 // clusterInfo is what the offsets in the tables are keyed by.
@@ -172,115 +162,47 @@ func (s *Sink) learnTopics(ctx context.Context, tps []topicPartition) error {
 	if len(unknown) == 0 {
 		return nil
 	}
-	meta, err := s.admin.Metadata(ctx, unknown...)
+	ids, err := s.askIDs(ctx, unknown)
 	if err != nil {
-		return fmt.Errorf("look for topics %s: %w", strings.Join(unknown, ", "), err)
+		return err
 	}
-	for _, topic := range unknown {
+	for topic, id := range ids {
+		s.cluster.learn(topic, id)
+	}
+	return nil
+}
+
+// askIDs asks for the ids of topics that must be there.
+func (s *Sink) askIDs(ctx context.Context, topics []string) (map[string]string, error) {
+	meta, err := s.admin.Metadata(ctx, topics...)
+	if err != nil {
+		return nil, fmt.Errorf("look for topics %s: %w", strings.Join(topics, ", "), err)
+	}
+	ids := map[string]string{}
+	for _, topic := range topics {
 		d, ok := meta.Topics[topic]
 		if !ok || d.Err != nil {
-			return fmt.Errorf("topic %s was assigned and is not known: %w", topic, errors.Join(d.Err))
+			return nil, fmt.Errorf("topic %s is not there: %w", topic, cmp.Or(d.Err, error(kerr.UnknownTopicOrPartition)))
 		}
-		s.cluster.learn(topic, d.ID.String())
+		ids[topic] = d.ID.String()
 	}
-	return nil
+	return ids, nil
 }
 
-// topicWatch follows topics while the sink runs: those that are made, deleted, and
-// deleted and made again under the same name. The client follows the first only.
-type topicWatch struct {
-	every   time.Duration
-	suspect map[string]*missed
-}
-
-// missed is a topic that was not there when it was looked for last.
-type missed struct {
-	looks int
-	had   []*progress // what this sink had of it
-}
-
-// A topic that is missing may be one that a broker has not heard of yet.
-const looksUntilDeleted = 3
-
-func (s *Sink) watchTopics(ctx context.Context) error {
-	w := topicWatch{every: min(5*time.Second, s.cfg.MetadataRefresh), suspect: map[string]*missed{}}
-	tick := time.NewTicker(w.every)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		askCtx, cancel := context.WithTimeout(ctx, connectTimeout)
-		now, err := s.topics.find(askCtx, s.admin)
-		cancel()
-		if err != nil {
-			continue // brokers that do not answer, or no longer allow it, are the loop's to report
-		}
-		if err := s.follow(&w, now); err != nil {
-			return err
-		}
+// sameIDs makes sure that topics are still those that are known. Offsets are asked for
+// by name: those of another topic must not be taken for a former one's. That one has
+// gone, or was made again, is for the watch over topics to judge.
+func (s *Sink) sameIDs(ctx context.Context, topics []string) error {
+	ids, err := s.askIDs(ctx, topics)
+	if err != nil {
+		return err
 	}
-}
-
-func (s *Sink) follow(w *topicWatch, now found) error {
-	for topic, id := range now.ids {
-		delete(w.suspect, topic)
-		switch was, known := s.cluster.topicID(topic); {
-		case !known:
-			s.log.Info("a new topic", "topic", topic)
-			s.cluster.learn(topic, id)
-		case was != id:
-			return recreated(topic, was, id)
-		}
-	}
-	for _, topic := range s.cluster.topics() {
-		if _, there := now.ids[topic]; there {
-			continue
-		}
-		if err := s.miss(w, topic); err != nil {
-			return err
+	for topic, is := range ids {
+		if was, _ := s.cluster.topicID(topic); was != is {
+			return fmt.Errorf("topic %s was deleted and made again: its id was %s, it is now %s", topic, was, is)
 		}
 	}
 	return nil
-}
-
-// miss is told each time a known topic is not there. A topic that was deleted is no
-// reason to stop where all of it was read: topics that match a pattern come and go.
-func (s *Sink) miss(w *topicWatch, topic string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	m := w.suspect[topic]
-	if m == nil {
-		m = &missed{}
-		w.suspect[topic] = m
-		for tp, p := range s.owned {
-			if tp.topic == topic {
-				m.had = append(m.had, p)
-			}
-		}
-	}
-	if m.looks++; m.looks < looksUntilDeleted {
-		return nil
-	}
-	for _, p := range m.had {
-		if p.next < p.high {
-			return &Error{Text: fmt.Sprintf("topic %s was deleted, and with it records [%d, %d) of its partition %d that were not read: "+
-				"restore them under another name, or take the topic out of kafka.topics to go on without them", topic, p.next, p.high, p.id.Partition)}
-		}
-	}
-	s.log.Warn("topic was deleted; what was read of it is in the tables", "topic", topic)
-	delete(w.suspect, topic)
-	s.cluster.forget(topic)
-	maps.DeleteFunc(s.goals, func(tp topicPartition, _ int64) bool { return tp.topic == topic })
-	return nil
-}
-
-func recreated(topic, was, is string) error {
-	return &Error{Text: fmt.Sprintf(
-		"topic %s was deleted and made again: the tables hold offsets of its topic id %s, the topic is now %s. "+
-			"Its offsets start over, so its rows could not be told apart: give the new topic another name, or another catalog.namespace", topic, was, is)}
 }
 
 // sayMissing says what of Config.Topics is not there yet; with UntilCaughtUp a name
@@ -309,17 +231,20 @@ func noTopic(topic string, brokers []string) error {
 
 // pinLatest notes in the tables where topics begin of which StartLatest wants only
 // what is new: at their ends as of now, for good. It is for entries of Config.Topics
-// of which the tables know no topic. Any other topic or topic partition that they do
-// not know has come since, and begins at its first record.
-func (s *Sink) pinLatest(ctx context.Context) error {
-	known, err := s.knownTopics(ctx)
-	if err != nil {
-		return err
-	}
+// that ask for no topic which the tables know, be it still there or not. Any other
+// topic or topic partition that they do not know has come since, and begins at its
+// first record.
+func (s *Sink) pinLatest(ctx context.Context, held tables) error {
+	known := held.topics(s.cluster.id)
 	var fresh []string
-	for _, topics := range s.topics.entries(s.cluster.topics()) {
-		if !slices.ContainsFunc(topics, func(t string) bool { return known[t] }) {
-			fresh = append(fresh, topics...)
+	for _, asks := range s.topics.entries() {
+		if slices.ContainsFunc(known, asks) {
+			continue
+		}
+		for _, topic := range s.cluster.topics() {
+			if asks(topic) {
+				fresh = append(fresh, topic)
+			}
 		}
 	}
 	if len(fresh) == 0 {
@@ -350,42 +275,45 @@ func (s *Sink) pinLatest(ctx context.Context) error {
 	return s.pin(ctx, at)
 }
 
-// knownTopics are those of which a table holds an offset.
-func (s *Sink) knownTopics(ctx context.Context) (map[string]bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.CommitTimeout)
-	defer cancel()
-	known := map[string]bool{}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, table := range []string{catalog.DeadLetters, catalog.AgentEvents} {
-		_, offsets, err := s.loadOffsets(ctx, table)
-		if err != nil {
-			return nil, err
+// pin makes a snapshot commit without rows that says where topic partitions begin. Where
+// another sink has said so first, its word holds; of the others ours does.
+func (s *Sink) pin(ctx context.Context, at map[topicPartition]int64) error {
+	for tries := 1; len(at) > 0; tries++ {
+		b := catalog.Batch{ID: uuid.NewString()}
+		for _, tp := range slices.SortedFunc(maps.Keys(at), topicPartition.compare) {
+			b.Ranges = append(b.Ranges, catalog.Range{TopicPartition: s.idOf(tp), Start: at[tp], End: at[tp], Mark: b.ID})
 		}
-		for _, topic := range s.cluster.topics() {
-			if err := sameTopic(s.idOf(topicPartition{topic: topic}), offsets); err != nil {
-				return nil, err
+		_, err := s.commit(ctx, catalog.AgentEvents, b)
+		var fenced *catalog.FencedError
+		switch {
+		case err == nil:
+			for _, r := range b.Ranges {
+				s.log.Info("start noted in the tables", "topic", r.Topic, "partition", r.Partition, "offset", r.Start)
 			}
+			return nil
+		case !errors.As(err, &fenced), tries > maxFencing:
+			return err
 		}
-		for id := range offsets {
-			known[id.Topic] = known[id.Topic] || id.ClusterID == s.cluster.id
+		if err := s.leaveOutNoted(ctx, at); err != nil {
+			return err
 		}
 	}
-	return known, nil
+	return nil
 }
 
-// pin makes a snapshot commit without rows that says where topic partitions begin. Where
-// another sink has said so first, its word holds.
-func (s *Sink) pin(ctx context.Context, at map[topicPartition]int64) error {
-	b := catalog.Batch{ID: uuid.NewString()}
-	for _, tp := range slices.SortedFunc(maps.Keys(at), topicPartition.compare) {
-		b.Ranges = append(b.Ranges, catalog.Range{TopicPartition: s.idOf(tp), Start: at[tp], End: at[tp], Mark: b.ID})
-		s.log.Info("start noted in the tables", "topic", tp.topic, "partition", tp.partition, "offset", at[tp])
+// leaveOutNoted takes out of at what the tables know by now.
+func (s *Sink) leaveOutNoted(ctx context.Context, at map[topicPartition]int64) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CommitTimeout)
+	defer cancel()
+	held, err := s.loadTables(ctx)
+	if err != nil {
+		return err
 	}
-	_, err := s.commit(ctx, catalog.AgentEvents, b)
-	var fenced *catalog.FencedError
-	if errors.As(err, &fenced) {
-		return nil
+	for tp := range at {
+		if err := held.admits(s.idOf(tp)); err != nil {
+			return err
+		}
 	}
-	return err
+	maps.DeleteFunc(at, func(tp topicPartition, _ int64) bool { return held.knows(s.idOf(tp)) })
+	return nil
 }
