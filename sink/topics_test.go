@@ -86,6 +86,11 @@ func TestMissingTopicIsSaidAsItIs(t *testing.T) {
 	} {
 		l := newLab(t)
 		cfg, said := l.config(), &lockedLines{}
+		t.Cleanup(func() {
+			if t.Failed() {
+				t.Log(said.text())
+			}
+		})
 		cfg.Topics, cfg.StartLatest, cfg.Log, cfg.MetadataRefresh = []string{"later"}, latest, said.logger(), 200*time.Millisecond
 		cfg.Client = []kgo.Opt{kgo.MetadataMaxAge(cfg.MetadataRefresh), kgo.MetadataMinAge(100 * time.Millisecond)}
 		s, stop := l.begin(cfg)

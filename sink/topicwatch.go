@@ -81,7 +81,10 @@ func (s *Sink) meet(ctx context.Context, w *topicWatch, topic, id string) error 
 	if err := held.admits(is); err != nil {
 		return err
 	}
-	if _, known := s.cluster.topicID(topic); known {
+	switch was, known := s.cluster.topicID(topic); {
+	case known && was == id:
+		return nil // an assignment has met it meanwhile
+	case known:
 		// The tables hold nothing of the former one.
 		if gone, err := s.letGo(w, topic, held); err != nil || !gone {
 			return err

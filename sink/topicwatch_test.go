@@ -219,3 +219,17 @@ func TestDeletedTopic(t *testing.T) {
 		})
 	}
 }
+
+// A topic that appears is met by an assignment and by the watch; whoever comes second
+// leaves it as it is.
+func TestNewTopicIsMetOnce(t *testing.T) {
+	l, ctx := newLab(t), context.Background()
+	s, err := New(l.config(), l.cat)
+	require.NoError(t, err)
+	client := &forgetful{}
+	s.client, s.cluster = client, &clusterInfo{id: "c", topicIDs: map[string]string{"new": "1"}}
+	s.owned[topicPartition{"new", 0}] = &progress{next: 0, high: 9}
+	require.NoError(t, s.meet(ctx, &topicWatch{suspect: map[string]*missed{}}, "new", "1"))
+	require.Len(t, s.owned, 1)
+	require.Empty(t, client.purged)
+}
