@@ -54,6 +54,23 @@ func TestHealthWhereATakeOverFails(t *testing.T) {
 	w.wants("/healthz", up, "healthy: nothing waits")
 }
 
+// A named topic that is deleted, an empty one, leaves nothing to wait for.
+func TestReadyAfterATopicIsDeleted(t *testing.T) {
+	t.Parallel()
+	w := newWatched(t, "sink: {target_lag: 100ms}")
+	require.NoError(t, w.cluster.CreateTopic("gone", 1, nil))
+	text := replaceOne(t, readFile(t, w.config), "topics: ["+labTopic+"]", "metadata_refresh: 500ms, topics: ["+labTopic+", gone]")
+	w.config = writeFile(t, w.dir, "two.yaml", text)
+	w.sendPrompts(30)
+	w.start()
+	w.wants("/readyz", up, "ready: 4 topic partitions, 0 records wait")
+	require.NoError(t, w.cluster.DeleteTopic("gone"))
+	w.wants("/readyz", up, "ready: 3 topic partitions, 0 records wait")
+	w.sendPrompts(30)
+	w.wants("/metrics", up, `auditlake_committed_offset{partition="0",topic="agent-events"} 20`+"\n")
+	w.staysUp()
+}
+
 // A job that is told to stop before it has read anything does not say that the tables
 // hold every record.
 func TestStoppedJobClaimsNothing(t *testing.T) {
