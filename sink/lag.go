@@ -19,8 +19,9 @@ type PartitionLag struct {
 	Partition     int32  `json:"partition"`
 	Committed     int64  `json:"committed_offset"` // the next offset the table wants
 	HighWatermark int64  `json:"high_watermark"`
-	Lag           int64  `json:"lag"`
-	New           bool   `json:"new,omitempty"` // not in the table yet
+	Lag           int64  `json:"lag"`             // never below 0
+	Ahead         int64  `json:"ahead,omitempty"` // by so many offsets the log is shorter than the table: Kafka lost records
+	New           bool   `json:"new,omitempty"`   // not in the table yet
 }
 
 // Lag asks the cluster for the high watermarks of the configured topics and
@@ -74,7 +75,7 @@ func lags(now found, offsets catalog.Offsets, starts, ends kadm.ListedOffsets) [
 				lag.Committed = start.Offset
 			}
 		}
-		lag.Lag = lag.HighWatermark - lag.Committed
+		lag.Lag, lag.Ahead = max(lag.HighWatermark-lag.Committed, 0), max(lag.Committed-lag.HighWatermark, 0)
 		out = append(out, lag)
 	}
 	return out

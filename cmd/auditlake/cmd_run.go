@@ -301,7 +301,7 @@ func summary(s sink.Stats) runSummary {
 func (a *app) sayRun(s sink.Stats, caughtUp bool, took time.Duration) error {
 	if s.CommittedRows+s.CommittedDead == 0 {
 		if caughtUp {
-			return a.say("nothing new: the tables hold every record")
+			return a.say("nothing new: the tables hold every record that can be read")
 		}
 		return a.say("nothing committed")
 	}

@@ -31,7 +31,8 @@ type partitionStatus struct {
 	Committed     int64  `json:"committed_offset"`
 	HighWatermark *int64 `json:"high_watermark"`
 	Lag           *int64 `json:"lag"`
-	New           bool   `json:"new,omitempty"` // not in the table yet
+	Ahead         int64  `json:"ahead,omitempty"` // offsets that the log is shorter than the table
+	New           bool   `json:"new,omitempty"`   // not in the table yet
 }
 
 type tableStatus struct {
@@ -129,7 +130,7 @@ func (s *status) addPartitions(offsets catalog.Offsets, lags []sink.PartitionLag
 	}
 	for _, l := range lags {
 		seen[fmt.Sprintf("%s/%d", l.Topic, l.Partition)] = true
-		s.TopicPartitions = append(s.TopicPartitions, partitionStatus{l.Topic, l.Partition, l.Committed, &l.HighWatermark, &l.Lag, l.New})
+		s.TopicPartitions = append(s.TopicPartitions, partitionStatus{l.Topic, l.Partition, l.Committed, &l.HighWatermark, &l.Lag, l.Ahead, l.New})
 		*s.Lag += l.Lag
 	}
 	for _, tp := range offsets.Keys() {
@@ -152,7 +153,11 @@ func (a *app) sayStatus(s *status) error {
 		if p.New {
 			committed = "none yet"
 		}
-		rows = append(rows, []string{fmt.Sprintf("%s/%d", p.Topic, p.Partition), committed, number(p.HighWatermark), number(p.Lag)})
+		lag := number(p.Lag)
+		if p.Ahead > 0 {
+			lag = ui.Count(p.Ahead) + " ahead"
+		}
+		rows = append(rows, []string{fmt.Sprintf("%s/%d", p.Topic, p.Partition), committed, number(p.HighWatermark), lag})
 	}
 	if err := ui.Table(a.stdout, []string{"topic partition", "committed offset>", "high watermark>", "lag>"}, rows); err != nil {
 		return err
@@ -173,6 +178,11 @@ func (a *app) sayStatus(s *status) error {
 	}
 	if err := ui.Table(a.stdout, []string{"table", "last snapshot>", "age>", "snapshots>", "files>", "small>", "size>", "rows>"}, rows); err != nil {
 		return err
+	}
+	for _, p := range s.TopicPartitions {
+		if p.Ahead > 0 {
+			a.note("the tables are ahead of the log of %s/%d: Kafka lost records after they were read, and run refuses to go on", p.Topic, p.Partition)
+		}
 	}
 	if s.KafkaError != "" {
 		if s.Lag == nil {
