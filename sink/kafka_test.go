@@ -29,7 +29,7 @@ func TestOnKafka(t *testing.T) {
 func onKafkaAtOnce(t *testing.T, broker *kafkatest.Broker) {
 	for name, test := range map[string]func(t *testing.T, broker *kafkatest.Broker){
 		"transactions": onKafkaTransactions, "goal held back": onKafkaGoalHeldBack, "compacted": onKafkaCompacted,
-		"codecs": onKafkaCodecs, "patterns": onKafkaPatterns, "latest": onKafkaLatest, "deleted": onKafkaDeleted,
+		"codecs": onKafkaCodecs, "patterns": onKafkaPatterns, "latest": onKafkaLatest, "deleted": onKafkaDeleted, "made again": onKafkaMadeAgain,
 		"named later": onKafkaNamedLater, "rebalances": onKafkaRebalances, "held back": onKafkaHeldBack,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -410,6 +410,47 @@ func onKafkaDeleted(t *testing.T, broker *kafkatest.Broker) {
 			s, err := New(cfg, l.cat)
 			require.NoError(t, err)
 			require.ErrorContains(t, s.Run(context.Background()), "was deleted and made again")
+		})
+	}
+}
+
+// A topic that a running sink has let go and that is made again stops it where the
+// tables hold offsets of the former one, and is read where they hold none.
+func onKafkaMadeAgain(t *testing.T, broker *kafkatest.Broker) {
+	for name, entry := range map[string]string{"by name": "", "by pattern": "^"} {
+		t.Run(name, func(t *testing.T) {
+			prefix := "again-" + strings.ReplaceAll(name, " ", "-")
+			read, empty := prefix+"-read", prefix+"-empty"
+			l, cfg, _ := newLabOnKafka(t, broker, prefix, 1)
+			broker.Topic(read, 1)
+			broker.Topic(empty, 1)
+			d := l.start(func(c *Config) {
+				*c = cfg
+				c.UntilCaughtUp, c.Topics = false, []string{prefix, entry + read, entry + empty}
+			})
+			client := l.producer()
+			l.sendTo(client, prefix, 0)
+			l.sendTo(client, read, 0)
+			l.requireRows(d.Sink, 2)
+			require.Eventually(t, func() bool { return len(d.Stats().Owned) == 3 }, time.Minute, 50*time.Millisecond)
+			broker.DeleteTopic(read)
+			broker.DeleteTopic(empty)
+			require.Eventually(t, func() bool { return d.has(wasDeleted) == 2 }, time.Minute, 50*time.Millisecond)
+			require.Len(t, d.Stats().Owned, 1)
+
+			broker.Topic(empty, 2)
+			client = l.producer()
+			l.sendTo(client, empty, 0)
+			l.sendTo(client, empty, 1)
+			l.sendTo(client, prefix, 0)
+			l.requireRows(d.Sink, 5)
+			broker.Topic(read, 1)
+			select {
+			case err := <-d.ended:
+				require.ErrorContains(t, err, "topic "+read+" was deleted and made again")
+			case <-time.After(time.Minute):
+				t.Fatal("the sink goes on")
+			}
 		})
 	}
 }

@@ -139,10 +139,13 @@ func (c *clusterInfo) topics() []string {
 	return slices.Sorted(maps.Keys(c.topicIDs))
 }
 
-func (c *clusterInfo) learn(topic, id string) {
+// learn notes a topic's id, and tells whether it was known.
+func (c *clusterInfo) learn(topic, id string) (known bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	known = c.topicIDs[topic] == id
 	c.topicIDs[topic] = id
+	return known
 }
 
 func (c *clusterInfo) forget(topic string) {
@@ -167,9 +170,17 @@ func (s *Sink) learnTopics(ctx context.Context, tps []topicPartition) error {
 		return err
 	}
 	for topic, id := range ids {
-		s.cluster.learn(topic, id)
+		s.sayNew(topic, id)
 	}
 	return nil
+}
+
+// sayNew notes a topic that appeared, of which an assignment or the watch over topics
+// hears first.
+func (s *Sink) sayNew(topic, id string) {
+	if !s.cluster.learn(topic, id) {
+		s.log.Info("a new topic", "topic", topic)
+	}
 }
 
 // askIDs asks for the ids of topics that must be there.

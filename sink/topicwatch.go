@@ -94,8 +94,7 @@ func (s *Sink) meet(ctx context.Context, w *topicWatch, topic, id string) error 
 		s.fetchAnew(topic)
 		return nil
 	}
-	s.log.Info("a new topic", "topic", topic)
-	s.cluster.learn(topic, id)
+	s.sayNew(topic, id)
 	return nil
 }
 
