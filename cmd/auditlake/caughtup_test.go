@@ -61,21 +61,3 @@ func TestStatusOfALogThatLostRecords(t *testing.T) {
 	require.Regexp(t, `t/1 +90 +100 +10\n`, stdout.String())
 	require.Contains(t, stderr.String(), "the tables are ahead of the log of t/0: Kafka lost records after they were read")
 }
-
-// A topic that was deleted keeps nobody from being ready, be it asked for by its name.
-func TestReadyWithoutADeletedTopic(t *testing.T) {
-	w := newWatched(t, "sink: {target_lag: 100ms}")
-	require.NoError(t, w.cluster.CreateTopic("gone", 1, nil))
-	text := replaceOne(t, readFile(t, w.config), "topics: ["+labTopic+"]", "metadata_refresh: 500ms, topics: ["+labTopic+", gone]")
-	w.config = writeFile(t, w.dir, "two.yaml", text)
-	w.sendPrompts(30)
-	w.start()
-	w.wants("/readyz", up, "ready: 4 topic partitions, 0 records wait")
-	require.NoError(t, w.cluster.DeleteTopic("gone"))
-	w.wants("/readyz", up, "ready: 3 topic partitions, 0 records wait")
-	w.sendPrompts(30)
-	w.wants("/metrics", up, `auditlake_committed_offset{partition="0",topic="agent-events"} 20`)
-	time.Sleep(3 * time.Second) // longer than ready_lag
-	w.wants("/readyz", up, "ready: 3 topic partitions, 0 records wait")
-	w.wants("/healthz", up)
-}
