@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -47,6 +48,11 @@ func TestRefusedStartOfTwoWorkersNotesNothing(t *testing.T) {
 		require.NoError(t, client.ProduceSync(context.Background(), &kgo.Record{Topic: "second", Value: event(i)}).FirstErr())
 	}
 	before := l.offsets()
+	other.ControlKey(int16(kmsg.JoinGroup), func(kmsg.Request) (kmsg.Response, error, bool) {
+		other.KeepControl()
+		t.Error("a worker joins the group, so that it may be given the topic that is new")
+		return nil, nil, false
+	})
 	for try := range 4 { // who gets what is up to the group
 		cfg := l.config()
 		cfg.Brokers, cfg.Topics, cfg.UntilCaughtUp, cfg.Group = other.ListenAddrs(), []string{testTopic, "second"}, false, fmt.Sprint("g", try)
