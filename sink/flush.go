@@ -291,6 +291,51 @@ func (s *Sink) flushOrDrop(ctx context.Context, why string) error {
 	return nil
 }
 
+// endBy is the end of a sink for a reason that the watch over topics found.
+func (s *Sink) endBy(cause error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.landBefore(cause)
+}
+
+// landBefore lands what is pending before the sink ends for a reason that somebody has
+// to act on: Kafka may not have it any more, so that the next sink could not read it.
+func (s *Sink) landBefore(cause error) error {
+	var ours *Error
+	if !errors.As(cause, &ours) {
+		return cause
+	}
+	return withNotLanded(cause, s.landPending())
+}
+
+// landPending makes the last flush of a sink that ends by itself, within the bound of
+// one that is told to. What does not land is dropped.
+func (s *Sink) landPending() error {
+	if s.batch == nil || s.batch.failed != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.ShutdownTimeout)
+	defer cancel()
+	err := s.flush(ctx, "end")
+	if err == nil {
+		return nil
+	}
+	s.dropLocked()
+	var fenced *catalog.FencedError
+	if errors.As(err, &fenced) {
+		return nil // the new owner has or will have the rows
+	}
+	return err
+}
+
+// withNotLanded adds to the reason to end that what was pending did not land.
+func withNotLanded(cause, notLanded error) error {
+	if notLanded == nil {
+		return cause
+	}
+	return fmt.Errorf("%w; what was read and not yet committed did not land: %w", cause, notLanded)
+}
+
 // maxFencing is how often a sink gives way in a row before it stops: one that
 // owns its topic partitions by the group is fenced once, at a hand-over.
 const maxFencing = 10

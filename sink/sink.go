@@ -44,8 +44,9 @@ type Sink struct {
 	uuids       map[string]string       // of the tables, as this sink met them first
 	batch       *batch
 	stats       Stats
-	rewind      bool  // owned topic partitions must go back to the table's offsets
-	stop        error // set by callbacks: the reason to stop
+	rewind      bool                      // owned topic partitions must go back to the table's offsets
+	stop        error                     // set by callbacks: the reason to stop
+	fetchErrs   map[topicPartition]string // that were said, of those that bring no records
 	goals       map[topicPartition]int64
 	told        told
 	lacking     string    // columns that were said to be missing
@@ -205,7 +206,7 @@ func (s *Sink) loop(ctx context.Context, watched <-chan error) error {
 		select {
 		case err := <-watched:
 			if err != nil {
-				return err
+				return s.endBy(err)
 			}
 		default:
 		}
@@ -215,14 +216,21 @@ func (s *Sink) loop(ctx context.Context, watched <-chan error) error {
 		cancel()
 		err := s.work(ctx, fetches)
 		s.client.AllowRebalance()
-		if err != nil {
+		switch {
+		case err != nil:
 			err = s.beginAgain(ctx, err)
+		case onlyErrors(fetches):
+			err = s.wait(ctx, min(errorPause, s.pollWait()))
 		}
 		if err != nil {
 			return err
 		}
 	}
 }
+
+// errorPause is how long at most the loop waits after a poll that brought only errors of
+// topic partitions: some of them are there again at once, and as long as they last.
+const errorPause = 250 * time.Millisecond
 
 // pollWait is how long a poll may wait for records: until the pending batch is
 // due, between 10 ms and 500 ms.
@@ -241,10 +249,10 @@ func (s *Sink) work(ctx context.Context, fetches kgo.Fetches) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stop != nil {
-		return s.stop
+		return s.landBefore(s.stop)
 	}
 	if err := s.fetchErrors(fetches); err != nil {
-		return err
+		return s.landBefore(err)
 	}
 	if s.rewind {
 		// The polled records follow rows that were dropped: fetch them anew.

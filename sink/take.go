@@ -1,9 +1,11 @@
 package sink
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -27,8 +29,7 @@ func (s *Sink) fetchErrors(fetches kgo.Fetches) error {
 		case errors.As(fe.Err, &tooLarge):
 			return &Error{Text: fmt.Sprintf("a record batch of %s/%d is too large to be decompressed: the client would not go past it", fe.Topic, fe.Partition), Err: fe.Err}
 		case errors.Is(fe.Err, kerr.OffsetOutOfRange), errors.As(fe.Err, &dataLoss):
-			return &Error{Text: fmt.Sprintf(
-				"the log of %s/%d no longer holds the offset to read next: its records were deleted or truncated before they were in the table", fe.Topic, fe.Partition), Err: fe.Err}
+			return s.goneFromLog(topicPartition{fe.Topic, fe.Partition}, fe.Err)
 		case errors.Is(fe.Err, kerr.GroupAuthorizationFailed):
 			return &Error{Text: fmt.Sprintf("not allowed to join group %s: allow this user READ on it, or correct kafka.group", s.cfg.Group), Usage: true, Err: fe.Err}
 		case errors.Is(fe.Err, kerr.InvalidSessionTimeout):
@@ -45,10 +46,40 @@ func (s *Sink) fetchErrors(fetches kgo.Fetches) error {
 		case fe.Topic == "":
 			s.log.Warn("consumer group; trying again", "err", fe.Err)
 		default:
-			s.log.Warn("fetch", "topic", fe.Topic, "partition", fe.Partition, "err", fe.Err)
+			s.sayFetchError(topicPartition{fe.Topic, fe.Partition}, fe.Err)
 		}
 	}
 	return nil
+}
+
+// sayFetchError says an error of a topic partition once, until it is another one or
+// records come: a poll brings it again at once, as long as it lasts.
+func (s *Sink) sayFetchError(tp topicPartition, err error) {
+	if s.fetchErrs[tp] == err.Error() {
+		return
+	}
+	if s.fetchErrs == nil {
+		s.fetchErrs = map[topicPartition]string{}
+	}
+	s.fetchErrs[tp] = err.Error()
+	s.log.Warn("fetch; trying again", "topic", tp.topic, "partition", tp.partition, "err", err)
+}
+
+// onlyErrors is whether a poll brought errors of topic partitions and nothing else.
+func onlyErrors(fetches kgo.Fetches) bool {
+	return fetches.Empty() && slices.ContainsFunc(fetches.Errors(), func(fe kgo.FetchError) bool { return fe.Topic != "" })
+}
+
+// goneFromLog is the end of a sink that cannot read on. What is lost begins where the
+// tables end once what was read before is in them.
+func (s *Sink) goneFromLog(tp topicPartition, err error) error {
+	notLanded := s.landPending()
+	next := int64(-1)
+	if p := s.owned[tp]; p != nil {
+		next = p.next
+	}
+	return withNotLanded(&Error{Text: fmt.Sprintf("the log of %s/%d no longer holds the offset to read next, %d: "+
+		"its records from there on were deleted or truncated before they were in the table", tp.topic, tp.partition, next), Err: err}, notLanded)
 }
 
 func notAllowed(topic string, err error) error {
@@ -62,13 +93,16 @@ func (s *Sink) takeFetches(ctx context.Context, fetches kgo.Fetches) error {
 		return nil
 	}
 	if err := s.sameTopics(fetches); err != nil {
-		return err
+		// What is pending of the former one is nowhere else any more.
+		return cmp.Or(s.flushOrDrop(ctx, "topic made again"), err)
 	}
 	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
-		if p := s.owned[topicPartition{f.Topic, f.Partition}]; p != nil {
+		tp := topicPartition{f.Topic, f.Partition}
+		if p := s.owned[tp]; p != nil && f.Err == nil { // an error has no high watermark
 			p.high = f.HighWatermark
 			if len(f.Records) > 0 {
 				p.moved = time.Now()
+				delete(s.fetchErrs, tp)
 			}
 		}
 	})
@@ -111,9 +145,10 @@ func (s *Sink) takeFetches(ctx context.Context, fetches kgo.Fetches) error {
 	return nil
 }
 
-// sameTopics refuses records of a topic that was deleted and made again after its id
-// was asked for: they would be filed under the offsets of the former one. A broker
-// that knows no topic ids fetches without.
+// sameTopics turns away records of a topic that was deleted and made again after its id
+// was asked for: they would be filed under the offsets of the former one. Whether the
+// tables hold any is for the watch over topics to judge. A broker that knows no topic
+// ids fetches without.
 func (s *Sink) sameTopics(fetches kgo.Fetches) error {
 	for _, fetch := range fetches {
 		for _, topic := range fetch.Topics {
@@ -124,7 +159,7 @@ func (s *Sink) sameTopics(fetches kgo.Fetches) error {
 			for _, f := range topic.Partitions {
 				p := s.owned[topicPartition{topic.Topic, f.Partition}]
 				if p != nil && len(f.Records) > 0 && p.id.TopicID != is.String() {
-					return recreated(topic.Topic, p.id.TopicID, is.String())
+					return anotherTopic(topic.Topic, p.id.TopicID, is.String())
 				}
 			}
 		}

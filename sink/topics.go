@@ -210,10 +210,14 @@ func (s *Sink) sameIDs(ctx context.Context, topics []string) error {
 	}
 	for topic, is := range ids {
 		if was, _ := s.cluster.topicID(topic); was != is {
-			return fmt.Errorf("topic %s was deleted and made again: its id was %s, it is now %s", topic, was, is)
+			return anotherTopic(topic, was, is)
 		}
 	}
 	return nil
+}
+
+func anotherTopic(topic, was, is string) error {
+	return fmt.Errorf("topic %s was deleted and made again: its id was %s, it is now %s", topic, was, is)
 }
 
 // sayMissing says what of Config.Topics is not there yet; with UntilCaughtUp a name

@@ -79,7 +79,10 @@ func (s *Sink) meet(ctx context.Context, w *topicWatch, topic, id string) error 
 	is := s.idOf(topicPartition{topic: topic})
 	is.TopicID = id
 	if err := held.admits(is); err != nil {
-		return err
+		if m := s.suspected(w, topic); !s.hurry(m) {
+			return s.withUnread(err, m)
+		}
+		return nil // the next look is after the flush
 	}
 	switch was, known := s.cluster.topicID(topic); {
 	case known && was == id:
@@ -102,6 +105,7 @@ func (s *Sink) meet(ctx context.Context, w *topicWatch, topic, id string) error 
 // reason to stop where all of it was read: topics that match a pattern come and go.
 func (s *Sink) miss(ctx context.Context, w *topicWatch, topic string) error {
 	m := s.suspected(w, topic)
+	s.hurry(m)
 	if m.looks++; m.looks < looksUntilDeleted {
 		return nil
 	}
@@ -142,20 +146,55 @@ func (s *Sink) suspected(w *topicWatch, topic string) *missed {
 	return m
 }
 
+// hurry makes the pending batch due at once where some of a topic is in it that may be
+// gone: nobody could read that again. It tells whether some is.
+func (s *Sink) hurry(m *missed) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hurryLocked(m)
+}
+
+func (s *Sink) hurryLocked(m *missed) bool {
+	for _, p := range m.had {
+		if p.next == p.start {
+			continue
+		}
+		if s.batch != nil {
+			s.batch.due = time.Now()
+		}
+		return true
+	}
+	return false
+}
+
+// withUnread adds to a refusal what was not read of the former topic.
+func (s *Sink) withUnread(refusal error, m *missed) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, tp := range m.sorted() {
+		if p := m.had[tp]; p.next < p.high {
+			return &Error{Text: fmt.Sprintf("%v. Of the former one records [%d, %d) of partition %d were not read", refusal, p.next, p.high, tp.partition)}
+		}
+	}
+	return refusal
+}
+
+func (m *missed) sorted() []topicPartition {
+	return slices.SortedFunc(maps.Keys(m.had), topicPartition.compare)
+}
+
 // letGo forgets a topic that was deleted, once what was read of it is in the tables. It
 // refuses where records went with it that were not read. held is what the tables say.
 func (s *Sink) letGo(w *topicWatch, topic string, held tables) (gone bool, err error) {
 	m := s.suspected(w, topic)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, tp := range slices.SortedFunc(maps.Keys(m.had), topicPartition.compare) {
+	if s.hurryLocked(m) {
+		return false, nil // what is lost is known after the flush
+	}
+	for _, tp := range m.sorted() {
 		if p := m.had[tp]; p.next < p.high {
 			return false, deletedUnread(tp, p.next, p.high)
-		}
-	}
-	for _, p := range m.had {
-		if p.next != p.start {
-			return false, nil // it is in the pending batch
 		}
 	}
 	for tp, goal := range s.goals {
@@ -172,6 +211,7 @@ func (s *Sink) letGo(w *topicWatch, topic string, held tables) (gone bool, err e
 	maps.DeleteFunc(s.owned, func(tp topicPartition, _ *progress) bool { return of(tp) })
 	maps.DeleteFunc(s.goals, func(tp topicPartition, _ int64) bool { return of(tp) })
 	maps.DeleteFunc(s.taking, func(tp topicPartition, _ bool) bool { return of(tp) })
+	maps.DeleteFunc(s.fetchErrs, func(tp topicPartition, _ string) bool { return of(tp) })
 	s.sayTaking()
 	return true, nil
 }

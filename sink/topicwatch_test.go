@@ -180,7 +180,7 @@ func TestDeletedTopic(t *testing.T) {
 			if c.pending {
 				p.start--
 			}
-			s.owned[topicPartition{"stays", 0}] = &progress{next: 1, high: 9}
+			s.owned[topicPartition{"stays", 0}] = &progress{start: 1, next: 1, high: 9}
 			s.goals = map[topicPartition]int64{{"stays", 0}: 9}
 			if c.other {
 				s.goals[topicPartition{"gone", 3}] = c.goal
