@@ -296,7 +296,8 @@ func (v survey) begin(id catalog.TopicPartition) (*progress, error) {
 	first, okFirst := v.starts.Lookup(id.Topic, id.Partition)
 	end, okEnd := v.ends.Lookup(id.Topic, id.Partition)
 	if !okFirst || !okEnd || first.Err != nil || end.Err != nil {
-		return nil, fmt.Errorf("offsets of %s/%d are not known: %w", id.Topic, id.Partition, errors.Join(first.Err, end.Err))
+		return nil, fmt.Errorf("offsets of %s/%d are not known: %w", id.Topic, id.Partition,
+			cmp.Or(errors.Join(first.Err, end.Err), error(kerr.UnknownTopicOrPartition)))
 	}
 	return v.tables.begin(id, first.Offset, end.Offset)
 }

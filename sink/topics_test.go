@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/auditlake/auditlake/catalog"
@@ -133,4 +134,20 @@ func TestLongTransactionIsSaidOnce(t *testing.T) {
 		require.Equal(t, step.said, said.text.Len() > 0, "%+v", step)
 	}
 	require.Empty(t, said.String())
+}
+
+// Kafka need not list each topic partition that the group gives: one that was just made
+// is not known to every broker. That is said, and passes.
+func TestOffsetsThatAreNotListed(t *testing.T) {
+	listed := kadm.ListedOffsets{"t": {1: {Topic: "t", Partition: 1, Offset: 7}}}
+	for _, v := range []survey{{}, {starts: listed}, {ends: listed}} {
+		_, err := v.begin(catalog.TopicPartition{Topic: "t", Partition: 1})
+		require.ErrorIs(t, err, kerr.UnknownTopicOrPartition)
+		require.Equal(t, "offsets of t/1 are not known: "+kerr.UnknownTopicOrPartition.Error(), err.Error())
+		require.True(t, (&Sink{}).mayMend(err))
+	}
+	denied := kadm.ListedOffsets{"t": {1: {Topic: "t", Partition: 1, Err: kerr.TopicAuthorizationFailed}}}
+	_, err := survey{starts: listed, ends: denied}.begin(catalog.TopicPartition{Topic: "t", Partition: 1})
+	require.ErrorIs(t, err, kerr.TopicAuthorizationFailed)
+	require.NotErrorIs(t, err, kerr.UnknownTopicOrPartition)
 }
