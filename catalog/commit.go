@@ -301,12 +301,15 @@ func (b Batch) belongs(name string, head Head, have Offsets) error {
 
 // Replaced is the error of a table that is no longer the one that it was.
 func Replaced(name, was, is string) *ConfigError {
-	do := "start the sink again, which fills the new one with what Kafka still holds"
+	other := DeadLetters
 	if name == DeadLetters {
-		do = "make agent_events again too and start the sink again, which fills both with what Kafka still holds"
+		other = AgentEvents
 	}
+	// Each table's offsets say what was read for both: with one of them new, the next
+	// start wants records of Kafka that may be gone, or reads none for the new one.
 	return &ConfigError{Text: fmt.Sprintf(
-		"table %s was dropped and made again while the sink was at work (its UUID was %s and is %s): restore the old one, or %s", name, was, is, do)}
+		"table %s was dropped and made again while the sink was at work (its UUID was %s and is %s): restore the old one, "+
+			"or drop %s too, run auditlake init and start the sink again, which fills both with what Kafka still holds", name, was, is, other)}
 }
 
 // Stage implements Head: head pinned, files added, offsets set, in one transaction.

@@ -13,11 +13,30 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
 
 	"github.com/auditlake/auditlake/catalog"
 	"github.com/auditlake/auditlake/catalog/catalogtest"
 	"github.com/auditlake/auditlake/internal/faultproxy"
 )
+
+// remake drops tables of a SQLite catalog and makes them again, as another process would.
+func (l *lab) remake(tables ...string) {
+	l.t.Helper()
+	db, err := sql.Open("sqlite", "file:"+l.catalog.URI+"?_pragma=busy_timeout(15000)")
+	require.NoError(l.t, err)
+	defer db.Close()
+	for _, name := range tables {
+		_, err = db.Exec("DELETE FROM iceberg_tables WHERE table_name = ?", name)
+		require.NoError(l.t, err)
+		require.NoError(l.t, os.RemoveAll(filepath.Join(strings.TrimPrefix(l.catalog.Warehouse, "file://"), "audit", name)))
+	}
+	cat, err := catalog.Open(context.Background(), l.catalog)
+	require.NoError(l.t, err)
+	defer cat.Close()
+	_, err = cat.Init(context.Background(), catalog.InitOptions{Repair: true})
+	require.NoError(l.t, err)
+}
 
 // What a REST catalog answers to a commit, landed and not, and to a load, under a
 // running sink.
@@ -141,22 +160,7 @@ func TestSinkEndsWhereATableIsMadeAgain(t *testing.T) {
 			t.Parallel()
 			tables := localTables(t)
 			l := newFaultLab(t, 1, tables)
-			remake := func() {
-				root := strings.TrimPrefix(tables.Warehouse, "file://")
-				db, err := sql.Open("sqlite", "file:"+tables.URI+"?_pragma=busy_timeout(15000)")
-				require.NoError(t, err)
-				defer db.Close()
-				_, err = db.Exec("DELETE FROM iceberg_tables WHERE table_name IN (?, ?)", catalog.AgentEvents, catalog.DeadLetters)
-				require.NoError(t, err)
-				for _, name := range []string{catalog.AgentEvents, catalog.DeadLetters} {
-					require.NoError(t, os.RemoveAll(filepath.Join(root, "audit", name)))
-				}
-				cat, err := catalog.Open(context.Background(), l.catalog)
-				require.NoError(t, err)
-				defer cat.Close()
-				_, err = cat.Init(context.Background(), catalog.InitOptions{})
-				require.NoError(t, err)
-			}
+			remake := func() { l.remake(catalog.AgentEvents, catalog.DeadLetters) }
 			var now atomic.Bool
 			l.produce(30, 5)
 			d := l.start(func(cfg *Config) {
@@ -178,11 +182,49 @@ func TestSinkEndsWhereATableIsMadeAgain(t *testing.T) {
 				var config *catalog.ConfigError
 				require.ErrorAs(t, err, &config)
 				require.ErrorContains(t, err, "was dropped and made again while the sink was at work")
-				require.ErrorContains(t, err, "start the sink again, which fills")
+				require.ErrorContains(t, err, "start the sink again, which fills both")
 			case <-time.After(faultPatience):
 				t.Fatal("it goes on")
 			}
 			l.catchUp(l.config())
+			l.requireOnce()
+		})
+	}
+}
+
+// One of the tables is made again, and Kafka no longer holds all that the other one
+// knows: what the error says to do, does.
+func TestWhatATableMadeAgainIsToldToDoWorks(t *testing.T) {
+	for made, other := range map[string]string{catalog.AgentEvents: catalog.DeadLetters, catalog.DeadLetters: catalog.AgentEvents} {
+		t.Run(made, func(t *testing.T) {
+			t.Parallel()
+			l := newFaultLab(t, 1, localTables(t))
+			l.produce(30, 3)
+			d := l.start(nil)
+			l.awaitAll(d)
+			gone := kadm.Offsets{}
+			ends, err := l.admin.ListEndOffsets(context.Background(), l.topic)
+			require.NoError(t, err)
+			lost := 0
+			ends.Each(func(o kadm.ListedOffset) {
+				gone.AddOffset(o.Topic, o.Partition, o.Offset/2, -1)
+				lost += int(o.Offset / 2)
+			})
+			require.Positive(t, lost)
+			_, err = l.admin.DeleteRecords(context.Background(), gone)
+			require.NoError(t, err)
+			l.remake(made)
+			l.produce(10, 3)
+			select {
+			case err := <-d.ended:
+				require.ErrorContains(t, err, "table "+made+" was dropped and made again while the sink was at work")
+				require.ErrorContains(t, err, "or drop "+other+" too, run auditlake init and start the sink again")
+			case <-time.After(faultPatience):
+				t.Fatal("it goes on")
+			}
+			l.remake(other)
+			l.catchUp(l.config())
+			l.sent -= lost
 			l.requireOnce()
 		})
 	}
