@@ -37,6 +37,7 @@ type Stats struct {
 
 	// How the sink does, for whoever watches it. Zero times are "not yet", or "not now".
 	Member   bool      // of the consumer group, also where no topic partition is left for it
+	NoTopic  bool      // none of Config.Topics exists yet; the sink is no member then
 	GroupErr string    // why it is none, where that is known
 	Polled   time.Time // the loop last came round
 	Heard    time.Time // Kafka last told how far its topic partitions are

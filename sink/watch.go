@@ -64,7 +64,7 @@ func (s *Sink) cameRound() {
 	if !s.watched() {
 		return
 	}
-	s.stats.Polled = time.Now()
+	s.stats.Polled, s.stats.NoTopic = time.Now(), len(s.cluster.topics()) == 0
 	s.report()
 }
 

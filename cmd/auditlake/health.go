@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -44,8 +45,9 @@ type topicPartition struct {
 	partition int32
 }
 
-// progress is when a worker last made some: a snapshot commit, or, as a member of
-// the consumer group that has taken over what is its share, nothing to do.
+// progress is when a worker last made some: a snapshot commit, or nothing to do, as a
+// member of the consumer group that has taken over what is its share, or where there is
+// no topic yet.
 type progress struct {
 	at      time.Time
 	commits int64
@@ -143,7 +145,7 @@ func (h *health) look(now time.Time) {
 	for i, w := range workers {
 		member := w.Member && w.TakingOver.IsZero()
 		caughtUp = caughtUp && member && !w.Heard.IsZero()
-		if member && behind(w) == 0 || w.Commits != h.progress[i].commits {
+		if (member || w.NoTopic) && behind(w) == 0 || w.Commits != h.progress[i].commits {
 			h.progress[i] = progress{now, w.Commits}
 		}
 		for _, p := range w.Owned {
@@ -165,7 +167,7 @@ func (h *health) look(now time.Time) {
 // has it, and outsideFor why, where that is known.
 func outside(w sink.Stats) string {
 	switch {
-	case !w.Member:
+	case !w.Member && !w.NoTopic: // the client joins once there is something to read
 		return "not a member of the consumer group"
 	case w.TakeOverErr != "":
 		return "topic partitions cannot be taken over"
@@ -180,6 +182,12 @@ func outsideFor(w sink.Stats) string {
 		return w.GroupErr
 	}
 	return w.TakeOverErr
+}
+
+const standsByWithoutTopic = "standing by: no topic of kafka.topics exists yet"
+
+func noTopic(workers []sink.Stats) bool {
+	return slices.ContainsFunc(workers, func(w sink.Stats) bool { return w.NoTopic })
 }
 
 // behind is how many offsets that can be read the tables lack.
@@ -232,6 +240,9 @@ func (h *health) healthy(now time.Time) (ok bool, why string) {
 			return true, fmt.Sprintf("worker %d: %s%s", i+1, out, because(outsideFor(w)))
 		}
 	}
+	if all == 0 && noTopic(workers) {
+		return true, standsByWithoutTopic
+	}
 	if all == 0 {
 		return true, "nothing waits"
 	}
@@ -252,6 +263,9 @@ func (h *health) ready(ctx context.Context, now time.Time) (ok bool, why string)
 	for _, w := range workers {
 		partitions += len(w.Owned)
 		records += behind(w)
+	}
+	if partitions == 0 && noTopic(workers) {
+		return true, standsByWithoutTopic
 	}
 	if partitions == 0 {
 		return true, "standing by: the group has no topic partition for this sink"
@@ -277,7 +291,7 @@ func (h *health) unready(workers []sink.Stats, now time.Time) string {
 			return name + fmt.Sprintf("%s, longer than metrics.ready_lag (%s)%s", awaiting(w, now), bound, because(w.FlushErr))
 		case w.Flushing.IsZero() && w.FlushErr != "" && w.Pending+behind(w) > 0:
 			return name + "the last flush failed" + because(w.FlushErr)
-		case !w.Member, w.TakeOverErr != "":
+		case !w.Member && !w.NoTopic, w.TakeOverErr != "":
 			return name + outside(w) + because(outsideFor(w))
 		case !w.TakingOver.IsZero() && (!h.caughtUp || now.Sub(w.TakingOver) > h.readyLag):
 			return name + fmt.Sprintf("%s for %s", outside(w), ageText(now.Sub(w.TakingOver)))

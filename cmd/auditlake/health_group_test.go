@@ -71,6 +71,26 @@ func TestReadyAfterATopicIsDeleted(t *testing.T) {
 	w.staysUp()
 }
 
+// Topics that are not there yet are waited for: a restart would not make them.
+func TestHealthWhereNoTopicExistsYet(t *testing.T) {
+	t.Parallel()
+	for entry, topic := range map[string]string{"later": "later", "^nope-": "nope-1"} {
+		t.Run(topic, func(t *testing.T) {
+			t.Parallel()
+			w := newWatched(t, "sink: {target_lag: 100ms}")
+			text := replaceOne(t, readFile(t, w.config), "topics: ["+labTopic+"]", "metadata_refresh: 500ms, topics: [\""+entry+"\"]")
+			w.config = writeFile(t, w.dir, "later.yaml", text)
+			w.start()
+			w.wants("/readyz", up, "ready: standing by: no topic of kafka.topics exists yet")
+			w.staysUp() // for longer than metrics.stalled_after
+			w.wants("/healthz", up, "healthy: standing by: no topic of kafka.topics exists yet")
+			require.NoError(t, w.cluster.CreateTopic(topic, 1, nil))
+			w.wants("/readyz", up, "ready: 1 topic partition, 0 records wait")
+			w.wants("/healthz", up, "healthy: nothing waits")
+		})
+	}
+}
+
 // A job that is told to stop before it has read anything does not say that the tables
 // hold every record.
 func TestStoppedJobClaimsNothing(t *testing.T) {
