@@ -49,19 +49,21 @@ func (s *Sink) giveUp(ctx context.Context, err error) (wait time.Duration, _ err
 // mayMend tells whether err may go away by itself. A job's does not, while it runs:
 // whoever starts it tries again. What is refused at the start is a mistake; what
 // worked before may work again: a token that ran out, a server that is read-only for
-// as long as another one takes over. A table that is gone, another one, or of another
+// as long as another one takes over. It worked where the tables could be read and hold
+// a snapshot commit, be it an earlier run's: a sink may be idle for long. A table that is gone, another one, or of another
 // schema stays so until somebody acts.
 func (s *Sink) mayMend(err error) bool {
 	var ours *Error
 	var config *catalog.ConfigError
 	var knows interface{ ExitCode() int }
+	worked := !s.stats.LastCommit.IsZero()
 	switch {
 	case s.cfg.UntilCaughtUp, errors.As(err, &ours):
 		return false
 	case errors.As(err, &config):
-		return config.Access && s.stats.Commits > 0
+		return config.Access && worked
 	case errors.As(err, &knows) && knows.ExitCode() == 2:
-		return s.stats.Commits > 0
+		return worked
 	}
 	return true
 }

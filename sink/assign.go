@@ -248,9 +248,6 @@ func (s *Sink) resolve(ctx context.Context, tps []topicPartition) (map[topicPart
 	if err != nil {
 		return nil, err
 	}
-	if snap, ok, err := v.events.Current(); err == nil && ok && s.stats.LastCommit.IsZero() {
-		s.stats.LastCommit = snap.Time // an earlier run's, or another sink's
-	}
 	if s.cfg.StartLatest {
 		if err := s.pinNew(ctx, tps, &v); err != nil {
 			return nil, err

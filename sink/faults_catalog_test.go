@@ -98,8 +98,9 @@ func TestSinkOutlivesARESTCatalog(t *testing.T) {
 	l.requireOnce()
 }
 
-// What refuses access ends a sink that has never made a snapshot commit. One that has
-// goes on once it is allowed again: a token ran out, or somebody mends a permission.
+// What refuses access ends a sink on tables that have never had a snapshot commit. On
+// others it goes on once it is allowed again, also one that made none itself: a token ran
+// out, or somebody mends a permission.
 func TestSinkAndARefusedLogin(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -148,6 +149,18 @@ func TestSinkAndARefusedLogin(t *testing.T) {
 		rest.Judge(nil)
 		l.awaitAll(d)
 	}
+	d.end(t)
+	d = l.start(nil) // has nothing to do yet
+	require.Eventually(t, func() bool { return len(d.Stats().Owned) == 3 }, faultPatience, faultLook)
+	refuse(catalogtest.IsCommit, 401)
+	l.produce(20, 5)
+	for end := time.Now().Add(faultPatience); d.has("failed; what is pending is read again", "refuses access (HTTP 401)") < 2; time.Sleep(faultLook) {
+		d.requireUp(t)
+		require.True(t, time.Now().Before(end), "it does not say so")
+	}
+	require.Zero(t, d.Stats().Commits)
+	rest.Judge(nil)
+	l.awaitAll(d)
 	d.end(t)
 	l.requireOnce()
 }

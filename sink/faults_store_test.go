@@ -130,7 +130,8 @@ func TestSinkOutlivesAHungStore(t *testing.T) {
 	l.requireOnce()
 }
 
-// What is refused before anything worked is a mistake: the daemon ends with it.
+// What is refused before anything worked is a mistake: the daemon ends with it. Tables
+// with a snapshot commit tell that it did, in another run.
 func TestSinkEndsWhereTheStoreRefusesAtOnce(t *testing.T) {
 	tables, p := onS3(t)
 	l := newFaultLab(t, 1, tables)
@@ -148,5 +149,13 @@ func TestSinkEndsWhereTheStoreRefusesAtOnce(t *testing.T) {
 	}
 	p.Mend()
 	l.catchUp(l.config())
+	l.requireOnce()
+	p.Break("put", "/data/", -1, faultproxy.Answers(403, "AccessDenied"))
+	l.produce(30, 5)
+	d = l.start(nil)
+	d.awaitLine(t, "failed; what is pending is read again", "denies access")
+	p.Mend()
+	l.awaitAll(d)
+	d.end(t)
 	l.requireOnce()
 }

@@ -18,7 +18,16 @@ type tables struct {
 	offsets, deadOffsets catalog.Offsets
 }
 
-func (s *Sink) loadTables(ctx context.Context) (tables, error) { return readTables(ctx, s.load) }
+func (s *Sink) loadTables(ctx context.Context) (tables, error) {
+	l, err := readTables(ctx, s.load)
+	if err != nil {
+		return tables{}, err
+	}
+	if snap, ok, err := l.events.Current(); err == nil && ok && s.stats.LastCommit.IsZero() {
+		s.stats.LastCommit = snap.Time // an earlier run's, or another sink's
+	}
+	return l, nil
+}
 
 func readTables(ctx context.Context, load func(context.Context, string) (lakeTable, error)) (l tables, err error) {
 	if l.dead, err = load(ctx, catalog.DeadLetters); err != nil {

@@ -151,3 +151,26 @@ func TestOffsetsThatAreNotListed(t *testing.T) {
 	require.ErrorIs(t, err, kerr.TopicAuthorizationFailed)
 	require.NotErrorIs(t, err, kerr.UnknownTopicOrPartition)
 }
+
+// A sink that has read tables with a snapshot commit has begun, also one that stands by
+// and has no topic partition: what refuses its login later may allow it again.
+func TestAccessThatWorked(t *testing.T) {
+	l := newLab(t)
+	refused := &catalog.ConfigError{Text: "refused", Access: true}
+	for _, rows := range []int{0, 20} {
+		if rows > 0 {
+			l.produce(rows, 0)
+			l.catchUp(l.config())
+		}
+		cfg := l.config()
+		cfg.UntilCaughtUp = false
+		s, err := New(cfg, l.cat)
+		require.NoError(t, err)
+		s.cluster = &clusterInfo{}
+		require.False(t, s.mayMend(refused))
+		_, err = s.admitTopics(context.Background())
+		require.NoError(t, err)
+		require.Equal(t, rows > 0, s.mayMend(refused))
+		require.False(t, s.mayMend(&catalog.ConfigError{Text: "another schema"}))
+	}
+}
