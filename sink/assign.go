@@ -53,10 +53,12 @@ func (s *Sink) connect(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	client, err := kgo.NewClient(append(reach, s.consumerOptions()...)...)
+	size := newFetchSize(s.cfg.Memory)
+	client, err := kgo.NewClient(append(reach, s.consumerOptions(size)...)...)
 	if err != nil {
 		return &Error{Text: "kafka configuration", Usage: true, Err: err}
 	}
+	size.of(client)
 	s.client = client
 	return nil
 }
@@ -93,12 +95,13 @@ func findTopics(ctx context.Context, set topicSet, admin cluster, brokers []stri
 	return now, err
 }
 
-func (s *Sink) consumerOptions() []kgo.Opt {
+func (s *Sink) consumerOptions(size *fetchSize) []kgo.Opt {
 	isolation := kgo.ReadCommitted()
 	if s.cfg.ReadUncommitted {
 		isolation = kgo.ReadUncommitted()
 	}
 	topics, patterns := s.topics.subscription()
+	fetch, fetchPartition := size.wire()
 	opts := []kgo.Opt{
 		kgo.ConsumerGroup(s.cfg.Group),
 		kgo.ConsumeTopics(topics...),
@@ -112,7 +115,7 @@ func (s *Sink) consumerOptions() []kgo.Opt {
 		kgo.KeepControlRecords(),
 		// Never jump on its own: an offset that is out of range is a loss to report.
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
-		kgo.FetchMaxBytes(fetchMaxBytes), kgo.FetchMaxPartitionBytes(fetchMaxPartitionBytes),
+		kgo.FetchMaxBytes(fetch), kgo.FetchMaxPartitionBytes(fetchPartition), kgo.WithHooks(size),
 		kgo.MaxConcurrentFetches(maxConcurrentFetches), kgo.FetchMaxWait(time.Second),
 		kgo.OnPartitionsAssigned(s.joined),
 		kgo.AdjustFetchOffsetsFn(s.assigned),
@@ -124,15 +127,6 @@ func (s *Sink) consumerOptions() []kgo.Opt {
 	}
 	return opts
 }
-
-// Bounds on what the client buffers ahead of the sink: the fetches under way, and
-// the bytes of each as they come over the wire. Decompressed they are about five
-// times as large.
-const (
-	maxConcurrentFetches   = 8
-	fetchMaxBytes          = 4 << 20
-	fetchMaxPartitionBytes = 1 << 20
-)
 
 // assigned runs when the group has given topic partitions to this sink: it
 // replaces the group's offsets by those of the tables.

@@ -45,7 +45,7 @@ func (k peeker) next(ctx context.Context, tp topicPartition, topicID string, fro
 	req.MinBytes, req.MaxBytes, req.SessionEpoch = 1, fetchMaxBytes, -1
 	topic, partition := kmsg.NewFetchRequestTopic(), kmsg.NewFetchRequestTopicPartition()
 	topic.Topic, topic.TopicID = tp.topic, id
-	partition.Partition, partition.FetchOffset, partition.PartitionMaxBytes = tp.partition, from, fetchMaxPartitionBytes
+	partition.Partition, partition.FetchOffset, partition.PartitionMaxBytes = tp.partition, from, fetchMaxBytes
 	topic.Partitions = append(topic.Partitions, partition)
 	req.Topics = append(req.Topics, topic)
 	answer, err := k.client.Broker(int(leader)).RetriableRequest(ctx, req)
