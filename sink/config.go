@@ -53,8 +53,10 @@ type Config struct {
 
 	Log *slog.Logger
 
-	// OnProgress, when set, hears of the sink's counters after every poll and
-	// every snapshot commit. It must be quick.
+	// OnProgress, when set, hears of the sink's counters: after every poll and what
+	// followed from it, while the sink waits for the catalog, when the consumer group
+	// gives or takes, and every few seconds whether or not the loop comes round. It is
+	// called from several goroutines, one at a time. It must be quick, and not call the sink.
 	OnProgress func(Stats)
 	// OnFlush, when set, hears how each flush ended. It must be quick.
 	OnFlush func(Flush)

@@ -23,6 +23,86 @@ func (s *Sink) joined(_ context.Context, _ *kgo.Client, given map[string][]int32
 	s.sayTaking()
 }
 
+// assigned runs when the group has given topic partitions to this sink: it
+// replaces the group's offsets by those of the tables.
+func (s *Sink) assigned(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var tps []topicPartition
+	for topic, ps := range offsets {
+		for p := range ps {
+			tps = append(tps, topicPartition{topic, p})
+		}
+	}
+	slices.SortFunc(tps, topicPartition.compare)
+	positions, err := s.resolve(ctx, tps)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, err // the session is ending; the next one asks again
+		}
+		s.couldNotTakeOver(err)
+		return nil, err
+	}
+	out := map[string]map[int32]kgo.Offset{}
+	for _, tp := range tps {
+		p := positions[tp]
+		s.owned[tp] = p
+		if out[tp.topic] == nil {
+			out[tp.topic] = map[int32]kgo.Offset{}
+		}
+		out[tp.topic][tp.partition] = kgo.NewOffset().At(p.start)
+		s.log.Info("assigned", "topic", tp.topic, "partition", tp.partition, "offset", p.start)
+	}
+	s.tookOver(tps)
+	return out, nil
+}
+
+// revoked runs before topic partitions go to another sink: what is pending is
+// flushed if there is time, and dropped if not. Either way the next owner
+// starts from the tables.
+func (s *Sink) revoked(ctx context.Context, _ *kgo.Client, gone map[string][]int32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.batch != nil {
+		flushCtx, cancel := context.WithTimeout(ctx, s.cfg.SessionTimeout*2/3)
+		err := s.flush(flushCtx, "rebalance")
+		cancel()
+		if err != nil {
+			s.log.Warn("pending rows dropped at a rebalance; their next owner reads them again", "err", err)
+			s.dropLocked()
+			s.rewind = true
+		}
+	}
+	s.disown(gone)
+	s.neverTook(gone)
+}
+
+// lost runs when the group has thrown this sink out, or did not let it in: others may
+// already own its topic partitions.
+func (s *Sink) lost(_ context.Context, _ *kgo.Client, gone map[string][]int32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.batch != nil {
+		s.log.Warn("pending rows dropped: the consumer group threw this sink out; their next owner reads them again")
+		s.dropLocked()
+		s.rewind = true
+	}
+	s.disown(gone)
+	s.out()
+}
+
+func (s *Sink) disown(gone map[string][]int32) {
+	for topic, ps := range gone {
+		for _, p := range ps {
+			tp := topicPartition{topic, p}
+			if _, had := s.owned[tp]; had { // none of a topic that was deleted
+				delete(s.owned, tp)
+				s.log.Info("revoked", "topic", topic, "partition", p)
+			}
+		}
+	}
+}
+
 // out is the end of the membership: the group has thrown this sink out, or did not let
 // it in. The client goes on trying, and joined tells when it is in.
 func (s *Sink) out() {

@@ -94,7 +94,7 @@ var brokenSteps = []struct{ name, file, code, instead string }{
 			b.failed = err
 		}
 `},
-	{"pending rows survive a lost topic partition", "sink/assign.go",
+	{"pending rows survive a lost topic partition", "sink/member.go",
 		`sink out; their next owner reads them again")
 		s.dropLocked()
 		s.rewind = true
@@ -104,7 +104,7 @@ var brokenSteps = []struct{ name, file, code, instead string }{
 			s.rewind = true
 		}
 `},
-	{"pending rows survive a revoked topic partition", "sink/assign.go",
+	{"pending rows survive a revoked topic partition", "sink/member.go",
 		`"err", err)
 			s.dropLocked()
 			s.rewind = true
@@ -114,7 +114,7 @@ var brokenSteps = []struct{ name, file, code, instead string }{
 				s.rewind = true
 			}
 `},
-	{"the group's offset is where to start", "sink/assign.go",
+	{"the group's offset is where to start", "sink/member.go",
 		`kgo.NewOffset().At(p.start)`, `func() kgo.Offset {
 			if broken {
 				return offsets[tp.topic][tp.partition]

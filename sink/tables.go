@@ -29,6 +29,14 @@ func (s *Sink) loadTables(ctx context.Context) (tables, error) {
 	return l, nil
 }
 
+// askTables asks beside the loop, which may wait for the same catalog. It does not look
+// whether the tables are still those that this sink met: who commits to them does.
+func (s *Sink) askTables(ctx context.Context) (tables, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	return readTables(ctx, s.lake.Load)
+}
+
 func readTables(ctx context.Context, load func(context.Context, string) (lakeTable, error)) (l tables, err error) {
 	if l.dead, err = load(ctx, catalog.DeadLetters); err != nil {
 		return tables{}, err
@@ -43,6 +51,22 @@ func readTables(ctx context.Context, load func(context.Context, string) (lakeTab
 		return tables{}, err
 	}
 	return l, nil
+}
+
+// load loads a table, which must stay the one that it was when this sink first did:
+// what the sink knows of that one's offsets says nothing of another.
+func (s *Sink) load(ctx context.Context, name string) (lakeTable, error) {
+	_, done := s.awaitCatalog("load " + name)
+	defer done()
+	t, err := s.lake.Load(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if was, known := s.uuids[name]; known && was != t.UUID() {
+		return nil, catalog.Replaced(name, was, t.UUID())
+	}
+	s.uuids[name] = t.UUID()
+	return t, nil
 }
 
 // knows tells whether a table holds an offset of a topic partition.

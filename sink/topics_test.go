@@ -123,7 +123,7 @@ func TestMissingTopicIsSaidAsItIs(t *testing.T) {
 func TestLongTransactionIsSaidOnce(t *testing.T) {
 	said := &logged{}
 	s := &Sink{log: slog.New(slog.NewTextHandler(said, nil))}
-	holding, tp, at := map[topicPartition]held{}, topicPartition{"t", 1}, time.Now()
+	holding, tp, at := map[topicPartition]holdUp{}, topicPartition{"t", 1}, time.Now()
 	for _, step := range []struct {
 		after    time.Duration
 		readable int64

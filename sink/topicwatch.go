@@ -121,13 +121,6 @@ func (s *Sink) miss(ctx context.Context, w *topicWatch, topic string) error {
 	return nil
 }
 
-// askTables asks beside the loop, which may wait for the same catalog.
-func (s *Sink) askTables(ctx context.Context) (tables, error) {
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
-	defer cancel()
-	return readTables(ctx, s.lake.Load)
-}
-
 // suspected is what is known of a topic that is missing. What this sink had of it is
 // noted as long as it has it: the group may give it to nobody any more.
 func (s *Sink) suspected(w *topicWatch, topic string) *missed {

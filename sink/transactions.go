@@ -170,8 +170,8 @@ func (s *Sink) passGaps(ctx context.Context) error {
 	return nil
 }
 
-// held is where an open transaction has reading end.
-type held struct {
+// holdUp is where an open transaction has reading end.
+type holdUp struct {
 	at    int64
 	since time.Time
 	said  bool
@@ -182,7 +182,7 @@ type held struct {
 const heldLong = 5 * time.Minute
 
 // sayHeld says, once each, which open transactions hold reading back for long.
-func (s *Sink) sayHeld(holding map[topicPartition]held, now time.Time, ends map[topicPartition]ends) {
+func (s *Sink) sayHeld(holding map[topicPartition]holdUp, now time.Time, ends map[topicPartition]ends) {
 	for tp, e := range ends {
 		h, ok := holding[tp]
 		switch {
@@ -190,7 +190,7 @@ func (s *Sink) sayHeld(holding map[topicPartition]held, now time.Time, ends map[
 			delete(holding, tp)
 			continue
 		case !ok || h.at != e.readable:
-			h = held{at: e.readable, since: now}
+			h = holdUp{at: e.readable, since: now}
 		case !h.said && now.Sub(h.since) >= heldLong:
 			h.said = true
 			s.log.Warn("an open transaction holds reading back: what comes after it is read once its producer ends it, or Kafka's tools abort it (kafka-transactions find-hanging)",

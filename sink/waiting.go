@@ -1,10 +1,7 @@
 package sink
 
 import (
-	"context"
 	"time"
-
-	"github.com/auditlake/auditlake/catalog"
 )
 
 // sayWaitAfter is how long the catalog may take before that is said; each wait until
@@ -55,20 +52,4 @@ func (s *Sink) sayWaits(say func()) (heard, stop func()) {
 		}
 	}
 	return heard, func() { close(over); <-ended }
-}
-
-// load loads a table, which must stay the one that it was when this sink first did:
-// what the sink knows of that one's offsets says nothing of another.
-func (s *Sink) load(ctx context.Context, name string) (lakeTable, error) {
-	_, done := s.awaitCatalog("load " + name)
-	defer done()
-	t, err := s.lake.Load(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	if was, known := s.uuids[name]; known && was != t.UUID() {
-		return nil, catalog.Replaced(name, was, t.UUID())
-	}
-	s.uuids[name] = t.UUID()
-	return t, nil
 }

@@ -88,7 +88,7 @@ func (s *Sink) watchEnds(ctx context.Context) (stop func()) {
 
 func (s *Sink) keepAskingEnds(ctx context.Context) {
 	every := min(max(s.cfg.TargetLag/4, 250*time.Millisecond), 5*time.Second)
-	holding, gaps := map[topicPartition]held{}, map[topicPartition]gap{}
+	holding, gaps := map[topicPartition]holdUp{}, map[topicPartition]gap{}
 	for wait := time.Duration(0); ; wait = every {
 		select {
 		case <-ctx.Done():
