@@ -101,7 +101,6 @@ func (s *Sink) consumerOptions(size *fetchSize) []kgo.Opt {
 		isolation = kgo.ReadUncommitted()
 	}
 	topics, patterns := s.topics.subscription()
-	fetch, fetchPartition := size.wire()
 	opts := []kgo.Opt{
 		kgo.ConsumerGroup(s.cfg.Group),
 		kgo.ConsumeTopics(topics...),
@@ -115,7 +114,7 @@ func (s *Sink) consumerOptions(size *fetchSize) []kgo.Opt {
 		kgo.KeepControlRecords(),
 		// Never jump on its own: an offset that is out of range is a loss to report.
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
-		kgo.FetchMaxBytes(fetch), kgo.FetchMaxPartitionBytes(fetchPartition), kgo.WithHooks(size),
+		kgo.FetchMaxBytes(fetchMaxBytes), kgo.FetchMaxPartitionBytes(size.partition()), kgo.WithHooks(size),
 		kgo.MaxConcurrentFetches(maxConcurrentFetches), kgo.FetchMaxWait(time.Second),
 		kgo.OnPartitionsAssigned(s.joined),
 		kgo.AdjustFetchOffsetsFn(s.assigned),

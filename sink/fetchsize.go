@@ -7,19 +7,26 @@ import (
 )
 
 // Bounds on what the client buffers ahead of the sink: the fetches under way, one per
-// broker, and the bytes of each as they come over the wire.
+// broker, and the bytes of each as they come over the wire, of which a topic partition
+// has its own bound.
 const (
-	maxConcurrentFetches = 8
-	fetchMaxBytes        = 1 << 20
-	fetchMinBytes        = 4 << 10 // a broker gives a whole record batch, however small the bound
+	maxConcurrentFetches   = 8
+	fetchMaxBytes          = 4 << 20
+	fetchMaxPartitionBytes = 256 << 10
+	fetchMinPartitionBytes = 4 << 10 // a broker gives a whole record batch, however small the bound
 )
+
+// fetchShare is what is fetched of a topic partition at a time, as a part of the memory
+// budget: its 64th.
+const fetchShare = 64
 
 // fetchSize bounds fetches by what they are in memory. Kafka bounds them by their bytes
 // over the wire, of which prompts that repeat make a hundred times as many when they
 // are decompressed. It learns how many from each record batch that comes, and is wary
-// before the first.
+// before the first. It is the bound of each topic partition that moves; kfake forgets
+// which transactions were aborted where it has to cut a fetch as a whole.
 type fetchSize struct {
-	most int64 // bytes of a fetch, decompressed
+	most int64 // bytes of a topic partition, decompressed
 
 	mu     sync.Mutex
 	ratio  float64 // decompressed to wire: the greatest of late
@@ -27,14 +34,13 @@ type fetchSize struct {
 }
 
 func newFetchSize(memory int64) *fetchSize {
-	most := memory / maxConcurrentFetches
-	return &fetchSize{most: most, ratio: float64(most) / fetchMinBytes}
+	most := memory / fetchShare
+	return &fetchSize{most: most, ratio: float64(most) / fetchMinPartitionBytes}
 }
 
-// wire is how many bytes to ask for, of all and of each topic partition.
-func (f *fetchSize) wire() (all, partition int32) {
-	bytes := min(max(float64(f.most)/f.ratio, fetchMinBytes), fetchMaxBytes)
-	return int32(bytes), max(int32(bytes)/4, fetchMinBytes)
+// partition is how many bytes to ask for of a topic partition.
+func (f *fetchSize) partition() int32 {
+	return int32(min(max(float64(f.most)/f.ratio, fetchMinPartitionBytes), fetchMaxPartitionBytes))
 }
 
 // OnFetchBatchRead implements kgo.HookFetchBatchRead.
@@ -48,7 +54,7 @@ func (f *fetchSize) OnFetchBatchRead(_ kgo.BrokerMetadata, _ string, _ int32, ba
 	ratio := max(float64(batch.UncompressedBytes)/float64(batch.CompressedBytes), 1)
 	f.ratio = max(ratio, f.ratio-forgets*(f.ratio-ratio))
 	if f.update != nil {
-		f.update(f.wire())
+		f.update(fetchMaxBytes, f.partition())
 	}
 }
 
@@ -57,5 +63,5 @@ func (f *fetchSize) of(client *kgo.Client) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.update = client.UpdateFetchMaxBytes
-	f.update(f.wire())
+	f.update(fetchMaxBytes, f.partition())
 }

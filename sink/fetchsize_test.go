@@ -54,14 +54,13 @@ func TestFetchSize(t *testing.T) {
 	batch := func(ratio int) {
 		f.OnFetchBatchRead(kgo.BrokerMetadata{}, "", 0, kgo.FetchBatchMetrics{CompressedBytes: 1000, UncompressedBytes: 1000 * ratio})
 	}
-	wire := func() int32 { all, _ := f.wire(); return all }
-	require.EqualValues(t, fetchMinBytes, wire(), "nothing is known yet")
+	require.EqualValues(t, fetchMinPartitionBytes, f.partition(), "nothing is known yet")
 	for range 1000 {
 		batch(5)
 	}
-	require.EqualValues(t, fetchMaxBytes, wire())
-	batch(300)
-	require.InDelta(t, 100<<10, wire(), 4<<10, "of which there are 30 MiB in memory")
+	require.EqualValues(t, fetchMaxPartitionBytes, f.partition())
+	batch(150)
+	require.InDelta(t, 25<<10, f.partition(), 1<<10, "of which there are 3.75 MiB in memory")
 	batch(1_000_000)
-	require.EqualValues(t, fetchMinBytes, wire())
+	require.EqualValues(t, fetchMinPartitionBytes, f.partition())
 }

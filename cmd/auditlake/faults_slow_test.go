@@ -68,8 +68,8 @@ func TestBackpressure(t *testing.T) {
 	require.EqualValues(t, events, w.metric("auditlake_committed_rows_total"))
 	t.Logf("peak memory %d MiB idle, %d MiB while the store was slow, %d MiB at the end, of them %.1f MiB of %d MiB buffered; %.0f s behind",
 		idle>>20, slow>>20, peakMemory(t, cmd.Process.Pid)>>20, highest/(1<<20), memory>>20, behind)
-	// Twice the budget, as the configuration's page says, and what is fetched ahead: an
-	// eighth of it from the one broker.
+	// Twice the budget, as the configuration's page says, and what is fetched ahead: a
+	// 64th of it for each of three topic partitions, twice.
 	require.Less(t, peakMemory(t, cmd.Process.Pid), idle+2*memory+memory/8+32<<20)
 
 	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
