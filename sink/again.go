@@ -38,6 +38,7 @@ func (s *Sink) giveUp(ctx context.Context, err error) (wait time.Duration, _ err
 	}
 	wait = min(againMinWait<<min(s.failures, 20), againMaxWait)
 	s.failures++
+	s.stats.BegunAgain++
 	s.log.Warn("failed; what is pending is read again from where the tables are", "again_within", wait, "err", err)
 	s.dropLocked()
 	s.rewind = true
@@ -50,8 +51,8 @@ func (s *Sink) giveUp(ctx context.Context, err error) (wait time.Duration, _ err
 // whoever starts it tries again. What is refused at the start is a mistake; what
 // worked before may work again: a token that ran out, a server that is read-only for
 // as long as another one takes over. It worked where the tables could be read and hold
-// a snapshot commit, be it an earlier run's: a sink may be idle for long. A table that is gone, another one, or of another
-// schema stays so until somebody acts.
+// a snapshot commit, be it an earlier run's: a sink may be idle for long. A table that is
+// gone, another one, or of another schema stays so until somebody acts.
 func (s *Sink) mayMend(err error) bool {
 	var ours *Error
 	var config *catalog.ConfigError

@@ -27,6 +27,7 @@ type Stats struct {
 	Files         int64            // data files of both tables
 	FileBytes     int64
 	Fenced        int64 // batches dropped because another sink took over
+	BegunAgain    int64 // failures after which all was read again from where the tables are
 	CommitRetries int64
 
 	Pending      int64     // rows taken and not yet committed

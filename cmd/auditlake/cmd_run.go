@@ -256,6 +256,7 @@ func (t *totals) add() sink.Stats {
 		sum.Files += s.Files
 		sum.FileBytes += s.FileBytes
 		sum.Fenced += s.Fenced
+		sum.BegunAgain += s.BegunAgain
 		sum.CommitRetries += s.CommitRetries
 		sum.Pending += s.Pending
 		sum.Buffered += s.Buffered

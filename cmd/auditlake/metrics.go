@@ -124,6 +124,7 @@ var (
 	descCommits    = describe("snapshot_commits_total", "Snapshot commits of agent_events.")
 	descRetries    = describe("snapshot_commit_retries_total", "Attempts of a snapshot commit that did not succeed and were tried again.")
 	descFenced     = describe("fenced_batches_total", "Batches dropped because another sink took over.")
+	descAgain      = describe("begun_again_total", "Failures after which what was pending was read again from where the tables are.")
 	descPending    = describe("pending_rows", "Rows taken and not yet committed.")
 	descBuffered   = describe("buffered_bytes", "Memory held by pending rows and open data files.")
 	descMemory     = describe("memory_limit_bytes", "Budget of auditlake_buffered_bytes: sink.memory.")
@@ -170,6 +171,7 @@ func (m *monitor) Collect(out chan<- prometheus.Metric) {
 	total(descCommits, s.Commits)
 	total(descRetries, s.CommitRetries)
 	total(descFenced, s.Fenced)
+	total(descAgain, s.BegunAgain)
 	total(descCommitDead, s.CommittedDead)
 	for class, n := range m.bound(s.ByClass) {
 		total(descRows, n, class)
