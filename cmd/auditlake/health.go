@@ -141,13 +141,14 @@ func (h *health) look(now time.Time) {
 			h.progress[i].at = now
 		}
 	}
-	fresh, caughtUp := map[topicPartition]*freshness{}, true
+	fresh, caughtUp, owned := map[topicPartition]*freshness{}, true, 0
 	for i, w := range workers {
 		member := w.Member && w.TakingOver.IsZero()
 		caughtUp = caughtUp && member && !w.Heard.IsZero()
 		if (member || w.NoTopic) && behind(w) == 0 || w.Commits != h.progress[i].commits {
 			h.progress[i] = progress{now, w.Commits}
 		}
+		owned += len(w.Owned)
 		for _, p := range w.Owned {
 			tp := topicPartition{p.Topic, p.Partition}
 			f := h.fresh[tp]
@@ -160,7 +161,7 @@ func (h *health) look(now time.Time) {
 		}
 	}
 	h.fresh = fresh
-	h.caughtUp = h.caughtUp || caughtUp
+	h.caughtUp = h.caughtUp || caughtUp && owned > 0 // who stands by has caught up with nothing
 }
 
 // outside is what keeps a worker from its share of the topic partitions, "" where it

@@ -140,27 +140,35 @@ func TestHealthJudgesMembership(t *testing.T) {
 	requireSaid(3, "-worker 1: taking over topic partitions for 1s", "+worker 1: taking over topic partitions")
 	said = sink.Stats{Member: true}
 	requireSaid(4, "+standing by", "+nothing waits")
-	// Once it has caught up, a take-over may take a while.
+	// Who stands by has caught up with nothing yet: what it gets it has to catch up with.
 	said.TakingOver = at(5)
+	requireSaid(5, "-worker 1: taking over topic partitions", "+worker 1: taking over topic partitions")
+	said = sink.Stats{Member: true, Owned: []sink.OwnedPartition{{Topic: "t", Committed: 1, Readable: 60_001}}}
+	requireSaid(6, "-catching up: the tables are 60,000 records behind t/0", "+at work")
+	said.Owned[0].Committed = 60_001
+	requireSaid(7, "+1 topic partition, 0 records wait", "+nothing waits")
+	said = sink.Stats{Member: true}
+	// Once it has caught up, a take-over may take a while.
+	said.TakingOver = at(8)
 	requireSaid(15, "+standing by", "+worker 1: taking over topic partitions")
-	requireSaid(16, "-worker 1: taking over topic partitions for 11s", "+worker 1: taking over topic partitions")
+	requireSaid(19, "-worker 1: taking over topic partitions for 11s", "+worker 1: taking over topic partitions")
 	said.TakeOverErr = "the catalog\nis away"
-	requireSaid(17, "-worker 1: topic partitions cannot be taken over: the catalog is away", "+worker 1: topic partitions cannot be taken over: the catalog is away")
+	requireSaid(20, "-worker 1: topic partitions cannot be taken over: the catalog is away", "+worker 1: topic partitions cannot be taken over: the catalog is away")
 	said.Member, said.GroupErr = false, "it is full"
-	requireSaid(18, "-worker 1: not a member of the consumer group: it is full", "+worker 1: not a member of the consumer group: it is full")
+	requireSaid(21, "-worker 1: not a member of the consumer group: it is full", "+worker 1: not a member of the consumer group: it is full")
 	said.Member = true
-	requireSaid(64, "-", "+")
-	requireSaid(65, "-worker 1: topic partitions cannot be taken over", "-worker 1: topic partitions cannot be taken over for 1m1s, longer than metrics.stalled_after (1m): the catalog is away")
+	requireSaid(67, "-", "+")
+	requireSaid(68, "-worker 1: topic partitions cannot be taken over", "-worker 1: topic partitions cannot be taken over for 1m1s, longer than metrics.stalled_after (1m): the catalog is away")
 	// An attempt that works makes it well at once.
 	said = sink.Stats{Member: true, Owned: []sink.OwnedPartition{{Topic: "t", Committed: 5, Readable: 5}}}
-	requireSaid(66, "+1 topic partition", "+nothing waits")
+	requireSaid(69, "+1 topic partition", "+nothing waits")
 	said.Member = false
-	requireSaid(127, "-worker 1: not a member", "-worker 1: not a member of the consumer group for 1m1s")
+	requireSaid(130, "-worker 1: not a member", "-worker 1: not a member of the consumer group for 1m1s")
 
 	// Where Kafka does not tell of a topic partition, nothing is said to lack.
 	said.Member = true
-	requireSaid(130, "+1 topic partition", "+nothing waits")
+	requireSaid(133, "+1 topic partition", "+nothing waits")
 	said.Owned[0].Readable = -1
-	requireSaid(140, "+1 topic partition, 0 records wait", "+nothing waits")
-	requireSaid(141, "-Kafka has not told for 11s where t/0 ends, longer than metrics.ready_lag (10s)", "+nothing waits")
+	requireSaid(143, "+1 topic partition, 0 records wait", "+nothing waits")
+	requireSaid(144, "-Kafka has not told for 11s where t/0 ends, longer than metrics.ready_lag (10s)", "+nothing waits")
 }
