@@ -132,7 +132,10 @@ func New(cfg Config, cat *catalog.Catalog) (*Sink, error) {
 type Error struct {
 	Text  string
 	Usage bool // a mistake of configuration, not of the world
-	Err   error
+	// Refused tells that going on would skip, repeat or mix up records: starting again
+	// cannot help either.
+	Refused bool
+	Err     error
 }
 
 func (e *Error) Error() string {
@@ -145,10 +148,13 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// ExitCode is 2 for usage or configuration, 1 for anything else.
+// ExitCode is 2 for usage or configuration, 3 for what is refused, 1 for anything else.
 func (e *Error) ExitCode() int {
-	if e.Usage {
+	switch {
+	case e.Usage:
 		return 2
+	case e.Refused:
+		return 3
 	}
 	return 1
 }

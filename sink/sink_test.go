@@ -290,7 +290,7 @@ func TestSinkStops(t *testing.T) {
 			require.NoError(l.t, err)
 			_, err = l.admin.CreateTopics(ctx, 3, 1, nil, testTopic)
 			require.NoError(l.t, err)
-		}, "deleted and made again", 1},
+		}, "deleted and made again", 3},
 		{"records deleted before they were read", func(l *lab, _ *Config) {
 			l.produce(50, 0)
 			l.catchUp(l.config())
@@ -299,7 +299,7 @@ func TestSinkStops(t *testing.T) {
 			require.NoError(l.t, err)
 			_, err = l.admin.DeleteRecords(ctx, ends.Offsets())
 			require.NoError(l.t, err)
-		}, "gone from Kafka before they were in the table", 1},
+		}, "gone from Kafka before they were in the table", 3},
 		{"missing topic", func(_ *lab, cfg *Config) { cfg.Topics = []string{"no-such-topic"} }, "does not exist", 2},
 		{"no broker", func(_ *lab, cfg *Config) { cfg.Brokers = []string{"127.0.0.1:1"} }, "no Kafka broker answers at 127.0.0.1:1", 1},
 		{"nothing configured", func(_ *lab, cfg *Config) { cfg.Brokers = nil }, "kafka.brokers", 2},

@@ -99,7 +99,7 @@ func (l tables) admits(id catalog.TopicPartition) error {
 			switch {
 			case other.Topic != id.Topic:
 			case other.ClusterID != id.ClusterID:
-				return &Error{Text: fmt.Sprintf(
+				return &Error{Refused: true, Text: fmt.Sprintf(
 					"the tables hold offsets of topic %s on cluster %s, this is cluster %s: give each cluster its own catalog.namespace", id.Topic, other.ClusterID, id.ClusterID)}
 			case other.TopicID != id.TopicID:
 				return recreated(id.Topic, other.TopicID, id.TopicID)
@@ -110,7 +110,7 @@ func (l tables) admits(id catalog.TopicPartition) error {
 }
 
 func recreated(topic, was, is string) error {
-	return &Error{Text: fmt.Sprintf(
+	return &Error{Refused: true, Text: fmt.Sprintf(
 		"topic %s was deleted and made again: the tables hold offsets of its topic id %s, the topic is now %s. "+
 			"Its offsets start over, so its rows could not be told apart: give the new topic another name, or another catalog.namespace", topic, was, is)}
 }
@@ -134,11 +134,11 @@ func (l tables) begin(id catalog.TopicPartition, first, end int64) (*progress, e
 	case !known:
 		p.start = first
 	case at.Next < first:
-		return nil, &Error{Text: fmt.Sprintf(
+		return nil, &Error{Refused: true, Text: fmt.Sprintf(
 			"records [%d, %d) of %s/%d are gone from Kafka before they were in the table: its retention is shorter than the time the sink was away. "+
 				"Restore them, or go on without them under another catalog.namespace", at.Next, first, id.Topic, id.Partition)}
 	case at.Next > end:
-		return nil, &Error{Text: fmt.Sprintf(
+		return nil, &Error{Refused: true, Text: fmt.Sprintf(
 			"the table is at offset %d of %s/%d, the log ends at %d: records were lost in Kafka after they were read. "+
 				"New records would reuse their offsets: give the topic another name, or another catalog.namespace", at.Next, id.Topic, id.Partition, end)}
 	default:

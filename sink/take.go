@@ -78,7 +78,7 @@ func (s *Sink) goneFromLog(tp topicPartition, err error) error {
 	if p := s.owned[tp]; p != nil {
 		next = p.next
 	}
-	return withNotLanded(&Error{Text: fmt.Sprintf("the log of %s/%d no longer holds the offset to read next, %d: "+
+	return withNotLanded(&Error{Refused: true, Text: fmt.Sprintf("the log of %s/%d no longer holds the offset to read next, %d: "+
 		"its records from there on were deleted or truncated before they were in the table", tp.topic, tp.partition, next), Err: err}, notLanded)
 }
 

@@ -210,7 +210,7 @@ func (s *Sink) letGo(w *topicWatch, topic string, held tables) (gone bool, err e
 }
 
 func deletedUnread(tp topicPartition, from, to int64) error {
-	return &Error{Text: fmt.Sprintf("topic %s was deleted, and with it records [%d, %d) of its partition %d that were not read: "+
+	return &Error{Refused: true, Text: fmt.Sprintf("topic %s was deleted, and with it records [%d, %d) of its partition %d that were not read: "+
 		"restore them under another name, or take the topic out of kafka.topics to go on without them", tp.topic, from, to, tp.partition)}
 }
 

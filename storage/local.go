@@ -146,15 +146,20 @@ func (l local) WriteFile(name string, content []byte) error {
 	return w.Close()
 }
 
+// mistake is an error that somebody has to act on: trying again cannot help.
+func mistake(err error, do string) error {
+	return &explained{text: err.Error() + ": " + do, cause: err, mistake: true}
+}
+
 // advise adds to an error of the operating system what to do about it.
 func advise(err error) error {
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return fmt.Errorf("%w: free space on this disk, or raise the quota", err)
 	case errors.Is(err, syscall.EROFS):
-		return fmt.Errorf("%w: use a folder that can be written to", err)
+		return mistake(err, "use a folder that can be written to")
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%w: give this user access to it", err)
+		return mistake(err, "give this user access to it")
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 		return fmt.Errorf("%w: raise the limit (ulimit -n)", err)
 	}

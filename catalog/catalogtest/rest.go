@@ -69,7 +69,7 @@ func StartREST(tb testing.TB, opts RESTOptions) *REST {
 		properties = append(properties, "io-impl=org.apache.iceberg.hadoop.HadoopFileIO")
 	}
 	r := &REST{tb: tb, args: slices.Concat([]string{
-		"-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+		"-Djava.io.tmpdir=" + tb.TempDir(), "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
 		// Each "no such table" is an error with a page of stack to it; the client is told as well.
 		"-Dorg.slf4j.simpleLogger.log.org.apache.iceberg.rest=off",
 		"-cp", filepath.Join(dir, "classes") + ":" + filepath.Join(dir, "jars", "*"), "Launcher", "PORT",

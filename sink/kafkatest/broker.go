@@ -127,7 +127,7 @@ func (b *Broker) file(name string) string { return filepath.Join(b.dir, name) }
 // compiler only: a test's broker lives for seconds, on a machine that has others.
 func (b *Broker) java(args ...string) *exec.Cmd {
 	return exec.Command("java", append([]string{
-		"-Xmx320m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+		"-Djava.io.tmpdir=" + b.dir, "-Xmx320m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
 		"-Dlog4j2.configurationFile=" + b.file("log4j2.properties"),
 		"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls=" + jwksURL(b.dir),
 		"-cp", filepath.Join(part.Dir("kafka"), "jars", "*"),
