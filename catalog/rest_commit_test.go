@@ -61,6 +61,12 @@ func TestRESTAnswersToACommit(t *testing.T) {
 	}
 	try(catalogtest.Fault{Status: 502, Landed: true, Body: "<html>Bad Gateway</html>"}, 2)
 	try(catalogtest.Fault{Status: 503, Header: http.Header{"Retry-After": {"1"}}}, 2)
+	for _, status := range []int{500, 504} { // unknown, whatever the text says
+		for _, landed := range []bool{false, true} {
+			try(catalogtest.Fault{Status: status, Landed: landed, Body: fmt.Sprintf(
+				`{"error":{"message":"Requirement failed: branch main has changed","type":"InternalServerError","code":%d}}`, status)}, 2)
+		}
+	}
 	try(catalogtest.Fault{Status: 409}, 2)
 	try(catalogtest.Fault{Status: 429, Header: http.Header{"Retry-After": {"1"}}}, 2)
 	try(catalogtest.Fault{Status: 200, Landed: true, Body: `{"metadata-location": "cut sh`}, 2)
