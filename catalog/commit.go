@@ -62,7 +62,7 @@ type FencedError struct {
 
 func (e *FencedError) Error() string {
 	if e.Committed < e.Start {
-		return fmt.Sprintf("%s: batch [%d, %d) of %s is fenced: the table has gone back to offset %d: somebody rolled it back, or restored an older state",
+		return fmt.Sprintf("%s: batch [%d, %d) of %s is fenced: the table has gone back to offset %d: somebody restored an older state of it",
 			e.Table, e.Start, e.End, e.Partition, e.Committed)
 	}
 	return fmt.Sprintf("%s: batch [%d, %d) of %s is fenced: the table is at offset %d, another sink took over",

@@ -54,6 +54,7 @@ func (s *Sink) connect(ctx context.Context) (err error) {
 		}
 	}
 	size := newFetchSize(s.cfg.Memory)
+	s.size = size
 	client, err := kgo.NewClient(append(reach, s.consumerOptions(size)...)...)
 	if err != nil {
 		return &Error{Text: "kafka configuration", Usage: true, Err: err}

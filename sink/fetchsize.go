@@ -16,9 +16,9 @@ const (
 	fetchMinPartitionBytes = 4 << 10 // a broker gives a whole record batch, however small the bound
 )
 
-// fetchShare is what is fetched of a topic partition at a time, as a part of the memory
-// budget: its 64th.
-const fetchShare = 64
+// leastShares is in how many parts the memory budget is divided, one for what is fetched
+// of a topic partition at a time; in more where there are more topic partitions.
+const leastShares = 64
 
 // fetchSize bounds fetches by what they are in memory. Kafka bounds them by their bytes
 // over the wire, of which prompts that repeat make a hundred times as many when they
@@ -26,21 +26,21 @@ const fetchShare = 64
 // before the first. It is the bound of each topic partition that moves; kfake forgets
 // which transactions were aborted where it has to cut a fetch as a whole.
 type fetchSize struct {
-	most int64 // bytes of a topic partition, decompressed
+	memory int64 // bytes, for all topic partitions
 
 	mu     sync.Mutex
+	shares int     // of the memory
 	ratio  float64 // decompressed to wire: the greatest of late
 	update func(maxBytes, maxPartitionBytes int32)
 }
 
 func newFetchSize(memory int64) *fetchSize {
-	most := memory / fetchShare
-	return &fetchSize{most: most, ratio: float64(most) / fetchMinPartitionBytes}
+	return &fetchSize{memory: memory, shares: leastShares, ratio: float64(memory) / leastShares / fetchMinPartitionBytes}
 }
 
 // partition is how many bytes to ask for of a topic partition.
 func (f *fetchSize) partition() int32 {
-	return int32(min(max(float64(f.most)/f.ratio, fetchMinPartitionBytes), fetchMaxPartitionBytes))
+	return int32(min(max(float64(f.memory)/float64(f.shares)/f.ratio, fetchMinPartitionBytes), fetchMaxPartitionBytes))
 }
 
 // OnFetchBatchRead implements kgo.HookFetchBatchRead.
@@ -53,6 +53,19 @@ func (f *fetchSize) OnFetchBatchRead(_ kgo.BrokerMetadata, _ string, _ int32, ba
 	defer f.mu.Unlock()
 	ratio := max(float64(batch.UncompressedBytes)/float64(batch.CompressedBytes), 1)
 	f.ratio = max(ratio, f.ratio-forgets*(f.ratio-ratio))
+	if f.update != nil {
+		f.update(fetchMaxBytes, f.partition())
+	}
+}
+
+// divide is told how many topic partitions there are.
+func (f *fetchSize) divide(partitions int) {
+	if f == nil {
+		return // a simulation has no client
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.shares = max(partitions, leastShares)
 	if f.update != nil {
 		f.update(fetchMaxBytes, f.partition())
 	}

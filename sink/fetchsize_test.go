@@ -61,6 +61,8 @@ func TestFetchSize(t *testing.T) {
 	require.EqualValues(t, fetchMaxPartitionBytes, f.partition())
 	batch(150)
 	require.InDelta(t, 25<<10, f.partition(), 1<<10, "of which there are 3.75 MiB in memory")
+	f.divide(128)
+	require.InDelta(t, 12.5*(1<<10), f.partition(), 1<<10, "with twice as many topic partitions")
 	batch(1_000_000)
 	require.EqualValues(t, fetchMinPartitionBytes, f.partition())
 }

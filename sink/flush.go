@@ -321,11 +321,16 @@ func (s *Sink) landPending() error {
 		return nil
 	}
 	s.dropLocked()
-	var fenced *catalog.FencedError
-	if errors.As(err, &fenced) {
-		return nil // the new owner has or will have the rows
+	if gaveWay(err) {
+		return nil
 	}
 	return err
+}
+
+// gaveWay is whether a batch was fenced by a new owner, which has or will have its rows.
+func gaveWay(err error) bool {
+	var fenced *catalog.FencedError
+	return errors.As(err, &fenced) && fenced.Committed >= fenced.Start
 }
 
 // withNotLanded adds to the reason to end that what was pending did not land.

@@ -54,6 +54,7 @@ func (s *Sink) assigned(ctx context.Context, offsets map[string]map[int32]kgo.Of
 		s.log.Info("assigned", "topic", tp.topic, "partition", tp.partition, "offset", p.start)
 	}
 	s.tookOver(tps)
+	s.size.divide(len(s.owned))
 	return out, nil
 }
 
@@ -97,10 +98,12 @@ func (s *Sink) disown(gone map[string][]int32) {
 			tp := topicPartition{topic, p}
 			if _, had := s.owned[tp]; had { // none of a topic that was deleted
 				delete(s.owned, tp)
+				delete(s.fetchErrs, tp)
 				s.log.Info("revoked", "topic", topic, "partition", p)
 			}
 		}
 	}
+	s.size.divide(len(s.owned))
 }
 
 // out is the end of the membership: the group has thrown this sink out, or did not let

@@ -23,6 +23,7 @@ type Sink struct {
 	lake    lake
 	log     *slog.Logger
 	client  consumer
+	size    *fetchSize
 	admin   cluster
 	decoder *envelope.Decoder
 	topics  topicSet
@@ -162,7 +163,12 @@ func (s *Sink) consume(ctx context.Context, watched <-chan error) error {
 	case ctx.Err() == nil:
 		return err
 	}
-	return s.lastFlush(err)
+	flushed := s.lastFlush(err)
+	var ours *Error
+	if flushed == nil && errors.As(err, &ours) {
+		return err // the stop came amid the end for another reason
+	}
+	return flushed
 }
 
 // stopBy is when a sink that was told to stop must have stopped.
@@ -186,9 +192,8 @@ func (s *Sink) lastFlush(cause error) error {
 		return &Error{Text: what, Err: cause}
 	}
 	err := s.flush(ctx, "stop")
-	var fenced *catalog.FencedError
-	if errors.As(err, &fenced) {
-		return nil // the new owner has or will have the rows
+	if gaveWay(err) {
+		return nil
 	}
 	if err != nil {
 		return &Error{Text: what, Err: err}
@@ -251,7 +256,7 @@ func (s *Sink) work(ctx context.Context, fetches kgo.Fetches) error {
 	if s.stop != nil {
 		return s.landBefore(s.stop)
 	}
-	if err := s.fetchErrors(fetches); err != nil {
+	if err := s.fetchErrors(ctx, fetches); err != nil {
 		return s.landBefore(err)
 	}
 	if s.rewind {

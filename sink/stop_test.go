@@ -108,8 +108,39 @@ func TestWhatIsPendingLandsBeforeAnEnd(t *testing.T) {
 		}
 		l.deleteRecords()
 		fault.Remove()
-		require.ErrorContains(t, d.ends(t), "no longer holds the offset to read next, 7:")
+		require.ErrorContains(t, d.ends(t), "records [7, 10) of short/0 are gone from Kafka before they were in the table")
 		require.EqualValues(t, 7, l.next())
+	})
+}
+
+// Of a log that was truncated nothing that is pending may land: other records have its
+// offsets by now. What the tables do not hold yet is read from the log as it is.
+func TestTruncatedLog(t *testing.T) {
+	truncate := func(d *daemon, to int64) error {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		err := d.fetchErrors(t.Context(), fetched("cut", kadm.TopicID{}, &kgo.ErrDataLoss{Topic: "cut", ConsumedTo: 17, ResetTo: to}))
+		require.Nil(t, d.batch)
+		return err
+	}
+	t.Run("after what the tables hold", func(t *testing.T) {
+		t.Parallel()
+		l := newLab(t)
+		d := l.pendingOf("cut", 10, 7)
+		require.NoError(t, truncate(d, 12))
+		require.Eventually(t, func() bool { return d.Stats().Records == 14 }, faultPatience, faultLook, "they are read again")
+		require.EqualValues(t, 10, l.next())
+	})
+	t.Run("before", func(t *testing.T) {
+		t.Parallel()
+		l := newLab(t)
+		d := l.pendingOf("cut", 10, 7)
+		err := truncate(d, 8)
+		require.ErrorContains(t, err, "the table is at offset 10 of cut/0, the log ends at 8")
+		var ours *Error
+		require.ErrorAs(t, err, &ours)
+		require.Equal(t, 3, ours.ExitCode())
+		require.EqualValues(t, 10, l.next())
 	})
 }
 

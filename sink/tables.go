@@ -134,16 +134,26 @@ func (l tables) begin(id catalog.TopicPartition, first, end int64) (*progress, e
 	case !known:
 		p.start = first
 	case at.Next < first:
-		return nil, &Error{Refused: true, Text: fmt.Sprintf(
-			"records [%d, %d) of %s/%d are gone from Kafka before they were in the table: its retention is shorter than the time the sink was away. "+
-				"Restore them, or go on without them under another catalog.namespace", at.Next, first, id.Topic, id.Partition)}
+		return nil, gone(id, at.Next, first)
 	case at.Next > end:
-		return nil, &Error{Refused: true, Text: fmt.Sprintf(
-			"the table is at offset %d of %s/%d, the log ends at %d: records were lost in Kafka after they were read. "+
-				"New records would reuse their offsets: give the topic another name, or another catalog.namespace", at.Next, id.Topic, id.Partition, end)}
+		return nil, logEnds(id, at.Next, end)
 	default:
 		p.start = at.Next
 	}
 	p.next = p.start
 	return p, nil
+}
+
+// gone refuses to go on without records that were not read.
+func gone(id catalog.TopicPartition, next, first int64) error {
+	return &Error{Refused: true, Text: fmt.Sprintf(
+		"records [%d, %d) of %s/%d are gone from Kafka before they were in the table: its retention is shorter than the time the sink was away. "+
+			"Restore them, or go on without them under another catalog.namespace", next, first, id.Topic, id.Partition)}
+}
+
+// logEnds refuses to go on with a log that is shorter than the table.
+func logEnds(id catalog.TopicPartition, next, end int64) error {
+	return &Error{Refused: true, Text: fmt.Sprintf(
+		"the table is at offset %d of %s/%d, the log ends at %d: records were lost in Kafka after they were read. "+
+			"New records would reuse their offsets: give the topic another name, or another catalog.namespace", next, id.Topic, id.Partition, end)}
 }

@@ -17,7 +17,7 @@ import (
 )
 
 // fetchErrors stops on what waiting does not cure and logs the rest.
-func (s *Sink) fetchErrors(fetches kgo.Fetches) error {
+func (s *Sink) fetchErrors(ctx context.Context, fetches kgo.Fetches) error {
 	for _, fe := range fetches.Errors() {
 		var (
 			dataLoss *kgo.ErrDataLoss
@@ -29,7 +29,9 @@ func (s *Sink) fetchErrors(fetches kgo.Fetches) error {
 		case errors.As(fe.Err, &tooLarge):
 			return &Error{Text: fmt.Sprintf("a record batch of %s/%d is too large to be decompressed: the client would not go past it", fe.Topic, fe.Partition), Err: fe.Err}
 		case errors.Is(fe.Err, kerr.OffsetOutOfRange), errors.As(fe.Err, &dataLoss):
-			return s.goneFromLog(topicPartition{fe.Topic, fe.Partition}, fe.Err)
+			if err := s.goneFromLog(ctx, topicPartition{fe.Topic, fe.Partition}, fe.Err); err != nil {
+				return err
+			}
 		case errors.Is(fe.Err, kerr.GroupAuthorizationFailed):
 			return &Error{Text: fmt.Sprintf("not allowed to join group %s: allow this user READ on it, or correct kafka.group", s.cfg.Group), Usage: true, Err: fe.Err}
 		case errors.Is(fe.Err, kerr.InvalidSessionTimeout):
@@ -70,16 +72,40 @@ func onlyErrors(fetches kgo.Fetches) bool {
 	return fetches.Empty() && slices.ContainsFunc(fetches.Errors(), func(fe kgo.FetchError) bool { return fe.Topic != "" })
 }
 
-// goneFromLog is the end of a sink that cannot read on. What is lost begins where the
-// tables end once what was read before is in them.
-func (s *Sink) goneFromLog(tp topicPartition, err error) error {
-	notLanded := s.landPending()
-	next := int64(-1)
-	if p := s.owned[tp]; p != nil {
-		next = p.next
+// goneFromLog has a topic partition judged anew, by what the tables and the log are now,
+// because the log does not hold what is to be read next. What is pending lands first
+// where the log begins later by now: nobody could read it again. Where the log was
+// truncated it must not land: other records have its offsets, or will.
+func (s *Sink) goneFromLog(ctx context.Context, tp topicPartition, cause error) error {
+	p := s.owned[tp]
+	if p == nil {
+		return nil // another sink's by now
 	}
-	return withNotLanded(&Error{Refused: true, Text: fmt.Sprintf("the log of %s/%d no longer holds the offset to read next, %d: "+
-		"its records from there on were deleted or truncated before they were in the table", tp.topic, tp.partition, next), Err: err}, notLanded)
+	var truncated *kgo.ErrDataLoss
+	if errors.As(cause, &truncated) {
+		s.dropLocked()
+		s.rewind = true
+		if truncated.ResetTo < p.start { // the log may be longer again by the time it is asked
+			return logEnds(p.id, p.start, truncated.ResetTo)
+		}
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	starts, err := s.admin.ListStartOffsets(ctx, tp.topic)
+	if err != nil {
+		return fmt.Errorf("list the first offsets of %s: %w", tp.topic, err)
+	}
+	first, ok := starts.Lookup(tp.topic, tp.partition)
+	if ok && first.Err == nil && p.next < first.Offset {
+		if err := s.landPending(); err != nil {
+			return withNotLanded(gone(p.id, p.start, first.Offset), err)
+		}
+	} else {
+		s.dropLocked()
+	}
+	s.rewind = true
+	return nil
 }
 
 func notAllowed(topic string, err error) error {

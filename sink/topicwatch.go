@@ -166,7 +166,7 @@ func (s *Sink) withUnread(refusal error, m *missed) error {
 	defer s.mu.Unlock()
 	for _, tp := range m.sorted() {
 		if p := m.had[tp]; p.next < p.high {
-			return &Error{Text: fmt.Sprintf("%v. Of the former one records [%d, %d) of partition %d were not read", refusal, p.next, p.high, tp.partition)}
+			return &Error{Refused: true, Text: fmt.Sprintf("%v. Of the former one records [%d, %d) of partition %d were not read", refusal, p.next, p.high, tp.partition)}
 		}
 	}
 	return refusal
@@ -210,7 +210,7 @@ func (s *Sink) letGo(w *topicWatch, topic string, held tables) (gone bool, err e
 }
 
 func deletedUnread(tp topicPartition, from, to int64) error {
-	return &Error{Refused: true, Text: fmt.Sprintf("topic %s was deleted, and with it records [%d, %d) of its partition %d that were not read: "+
+	return &Error{Text: fmt.Sprintf("topic %s was deleted, and with it records [%d, %d) of its partition %d that were not read: "+
 		"restore them under another name, or take the topic out of kafka.topics to go on without them", tp.topic, from, to, tp.partition)}
 }
 
