@@ -305,7 +305,11 @@ func (s *Sink) landBefore(cause error) error {
 	if !errors.As(cause, &ours) {
 		return cause
 	}
-	return withNotLanded(cause, s.landPending())
+	notLanded := s.landPending()
+	if gaveWay(notLanded) {
+		notLanded = nil
+	}
+	return withNotLanded(cause, notLanded)
 }
 
 // landPending makes the last flush of a sink that ends by itself, within the bound of
@@ -317,12 +321,8 @@ func (s *Sink) landPending() error {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.ShutdownTimeout)
 	defer cancel()
 	err := s.flush(ctx, "end")
-	if err == nil {
-		return nil
-	}
-	s.dropLocked()
-	if gaveWay(err) {
-		return nil
+	if err != nil {
+		s.dropLocked()
 	}
 	return err
 }

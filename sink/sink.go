@@ -253,6 +253,9 @@ func (s *Sink) pollWait() time.Duration {
 func (s *Sink) work(ctx context.Context, fetches kgo.Fetches) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := s.truncated(fetches); err != nil {
+		return err // before anything lands
+	}
 	if s.stop != nil {
 		return s.landBefore(s.stop)
 	}

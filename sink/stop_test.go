@@ -114,34 +114,43 @@ func TestWhatIsPendingLandsBeforeAnEnd(t *testing.T) {
 }
 
 // Of a log that was truncated nothing that is pending may land: other records have its
-// offsets by now. What the tables do not hold yet is read from the log as it is.
+// offsets by now, or will. That comes before whatever else ends the sink.
 func TestTruncatedLog(t *testing.T) {
-	truncate := func(d *daemon, to int64) error {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		err := d.fetchErrors(t.Context(), fetched("cut", kadm.TopicID{}, &kgo.ErrDataLoss{Topic: "cut", ConsumedTo: 17, ResetTo: to}))
-		require.Nil(t, d.batch)
-		return err
+	for name, tc := range map[string]struct {
+		to   int64
+		want string
+		code int
+	}{
+		"after what the tables hold": {12, "the log of cut/0 was truncated to 12 after it was read to 17", 1},
+		"before":                     {8, "the table is at offset 10 of cut/0, the log ends at 8", 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t)
+			d := l.pendingOf("cut", 10, 7)
+			err := d.work(t.Context(), append(kgo.NewErrFetch(kerr.GroupAuthorizationFailed),
+				fetched("cut", kadm.TopicID{}, &kgo.ErrDataLoss{Topic: "cut", ConsumedTo: 17, ResetTo: tc.to})...))
+			var ours *Error
+			require.ErrorAs(t, err, &ours)
+			require.ErrorContains(t, err, tc.want)
+			require.Equal(t, tc.code, ours.ExitCode())
+			require.EqualValues(t, 10, l.next())
+		})
 	}
-	t.Run("after what the tables hold", func(t *testing.T) {
-		t.Parallel()
-		l := newLab(t)
-		d := l.pendingOf("cut", 10, 7)
-		require.NoError(t, truncate(d, 12))
-		require.Eventually(t, func() bool { return d.Stats().Records == 14 }, faultPatience, faultLook, "they are read again")
-		require.EqualValues(t, 10, l.next())
-	})
-	t.Run("before", func(t *testing.T) {
-		t.Parallel()
-		l := newLab(t)
-		d := l.pendingOf("cut", 10, 7)
-		err := truncate(d, 8)
-		require.ErrorContains(t, err, "the table is at offset 10 of cut/0, the log ends at 8")
-		var ours *Error
-		require.ErrorAs(t, err, &ours)
-		require.Equal(t, 3, ours.ExitCode())
-		require.EqualValues(t, 10, l.next())
-	})
+}
+
+// A log that ends before what was read of it was truncated too, though the broker says
+// only that an offset is out of range.
+func TestLogThatEndsBeforeWhatWasRead(t *testing.T) {
+	l := newLab(t)
+	d := l.pendingOf("cut", 10, 7)
+	d.mu.Lock()
+	err := d.fetchErrors(t.Context(), fetched("cut", kadm.TopicID{}, kerr.OffsetOutOfRange))
+	pending := d.batch
+	d.mu.Unlock()
+	require.ErrorContains(t, err, "the log of cut/0 no longer holds offset 17, to which it was read: it was truncated. The table is at offset 10")
+	require.Nil(t, pending)
+	require.EqualValues(t, 10, l.next())
 }
 
 // What could not land is told with the reason to end.

@@ -147,7 +147,7 @@ func (l tables) begin(id catalog.TopicPartition, first, end int64) (*progress, e
 // gone refuses to go on without records that were not read.
 func gone(id catalog.TopicPartition, next, first int64) error {
 	return &Error{Refused: true, Text: fmt.Sprintf(
-		"records [%d, %d) of %s/%d are gone from Kafka before they were in the table: its retention is shorter than the time the sink was away. "+
+		"records [%d, %d) of %s/%d are gone from Kafka before they were in the table: its retention is shorter than what the sink was away or behind, or somebody deleted them. "+
 			"Restore them, or go on without them under another catalog.namespace", next, first, id.Topic, id.Partition)}
 }
 
