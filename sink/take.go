@@ -104,8 +104,8 @@ func (s *Sink) outOfRange(ctx context.Context, tp topicPartition, cause error) e
 	first, ok := starts.Lookup(tp.topic, tp.partition)
 	switch {
 	case err != nil, !ok, first.Err != nil:
-		s.sayFetchError(tp, cause) // it comes again
-		return nil
+		// What is pending may be of a log that was truncated: it is dropped and read again.
+		return fmt.Errorf("where the log of %s/%d begins is not known: %w", tp.topic, tp.partition, errors.Join(cause, err, first.Err))
 	case next >= first.Offset:
 		s.dropLocked()
 		return &Error{Refused: true, Text: fmt.Sprintf("the log of %s/%d no longer holds offset %d, to which it was read: it was truncated. "+
