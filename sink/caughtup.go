@@ -89,9 +89,6 @@ func (s *Sink) checkCaughtUp(ctx context.Context) error {
 			others = true
 			continue
 		}
-		if err := s.passOver(ctx, tp, p, goal); err != nil {
-			return err
-		}
 		s.stats.CaughtUp += min(p.next, goal)
 		if p.next < goal {
 			return nil

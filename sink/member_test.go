@@ -32,14 +32,14 @@ func TestMembership(t *testing.T) {
 	requireSaid(true, true, "503")
 	// The client leaves the session and joins again: that is no success.
 	s.lost(ctx, nil, given)
-	require.NoError(t, s.fetchErrors(t.Context(), kgo.NewErrFetch(&kgo.ErrGroupSession{Err: errors.New("503")})))
+	require.NoError(t, s.fetchErrors(kgo.NewErrFetch(&kgo.ErrGroupSession{Err: errors.New("503")})))
 	requireSaid(false, true, "503")
 	require.Contains(t, s.Stats().GroupErr, "503")
 	s.joined(ctx, nil, given)
 	requireSaid(true, true, "503")
 	require.Equal(t, began, said.TakingOver)
 	require.Empty(t, said.GroupErr)
-	require.NoError(t, s.fetchErrors(t.Context(), kgo.NewErrFetch(&kgo.ErrGroupSession{Err: errors.New("of before")})))
+	require.NoError(t, s.fetchErrors(kgo.NewErrFetch(&kgo.ErrGroupSession{Err: errors.New("of before")})))
 	require.Empty(t, s.Stats().GroupErr, "it has joined since")
 	// A part goes to another sink before it was taken over, the other one is taken over.
 	s.revoked(ctx, nil, map[string][]int32{"t": {1}})

@@ -253,13 +253,13 @@ func (s *Sink) pollWait() time.Duration {
 func (s *Sink) work(ctx context.Context, fetches kgo.Fetches) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.truncated(fetches); err != nil {
-		return err // before anything lands
+	if err := s.lostLog(ctx, fetches); err != nil {
+		return err
 	}
 	if s.stop != nil {
 		return s.landBefore(s.stop)
 	}
-	if err := s.fetchErrors(ctx, fetches); err != nil {
+	if err := s.fetchErrors(fetches); err != nil {
 		return s.landBefore(err)
 	}
 	if s.rewind {

@@ -116,41 +116,80 @@ func TestWhatIsPendingLandsBeforeAnEnd(t *testing.T) {
 // Of a log that was truncated nothing that is pending may land: other records have its
 // offsets by now, or will. That comes before whatever else ends the sink.
 func TestTruncatedLog(t *testing.T) {
+	cut := func(to int64) kgo.Fetches {
+		return fetched("cut", kadm.TopicID{}, &kgo.ErrDataLoss{Topic: "cut", ConsumedTo: 17, ResetTo: to})
+	}
+	outOfRange := fetched("cut", kadm.TopicID{}, kerr.OffsetOutOfRange)
 	for name, tc := range map[string]struct {
-		to   int64
+		poll kgo.Fetches
 		want string
 		code int
 	}{
-		"after what the tables hold": {12, "the log of cut/0 was truncated to 12 after it was read to 17", 1},
-		"before":                     {8, "the table is at offset 10 of cut/0, the log ends at 8", 3},
+		"after what the tables hold":      {cut(12), "the log of cut/0 was truncated to 12 after it was read to 17", 1},
+		"before":                          {cut(8), "the table is at offset 10 of cut/0, the log ends at 8", 3},
+		"the broker does not say how far": {outOfRange, "the log of cut/0 no longer holds offset 17, to which it was read: it was truncated. The table is at offset 10", 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t)
 			d := l.pendingOf("cut", 10, 7)
-			err := d.work(t.Context(), append(kgo.NewErrFetch(kerr.GroupAuthorizationFailed),
-				fetched("cut", kadm.TopicID{}, &kgo.ErrDataLoss{Topic: "cut", ConsumedTo: 17, ResetTo: tc.to})...))
+			err := d.work(t.Context(), append(kgo.NewErrFetch(kerr.GroupAuthorizationFailed), tc.poll...))
 			var ours *Error
 			require.ErrorAs(t, err, &ours)
 			require.ErrorContains(t, err, tc.want)
 			require.Equal(t, tc.code, ours.ExitCode())
+			require.Zero(t, d.Stats().Pending)
 			require.EqualValues(t, 10, l.next())
 		})
 	}
 }
 
-// A log that ends before what was read of it was truncated too, though the broker says
-// only that an offset is out of range.
-func TestLogThatEndsBeforeWhatWasRead(t *testing.T) {
-	l := newLab(t)
-	d := l.pendingOf("cut", 10, 7)
-	d.mu.Lock()
-	err := d.fetchErrors(t.Context(), fetched("cut", kadm.TopicID{}, kerr.OffsetOutOfRange))
-	pending := d.batch
-	d.mu.Unlock()
-	require.ErrorContains(t, err, "the log of cut/0 no longer holds offset 17, to which it was read: it was truncated. The table is at offset 10")
-	require.Nil(t, pending)
-	require.EqualValues(t, 10, l.next())
+// begins is a cluster of which some topics are asked in vain, and others have lost
+// their first records.
+type begins struct {
+	cluster
+	at map[string]int64
+}
+
+func (b begins) ListStartOffsets(_ context.Context, topics ...string) (kadm.ListedOffsets, error) {
+	out := kadm.ListedOffsets{}
+	for _, topic := range topics {
+		if at, ok := b.at[topic]; ok {
+			out[topic] = map[int32]kadm.ListedOffset{0: {Topic: topic, Offset: at}}
+		}
+	}
+	return out, nil
+}
+
+// All topic partitions of a poll are judged before what is pending of any lands.
+func TestLogsAreJudgedTogether(t *testing.T) {
+	poll := append(fetched("a", kadm.TopicID{}, kerr.OffsetOutOfRange), fetched("b", kadm.TopicID{}, kerr.OffsetOutOfRange)...)
+	judge := func(at map[string]int64, change func(*Sink)) (*Sink, error) {
+		s, err := New(Config{Brokers: []string{"b"}, Topics: []string{"a", "b"}, Log: slog.New(slog.DiscardHandler)}, nil)
+		require.NoError(t, err)
+		s.admin = begins{at: at}
+		for _, topic := range []string{"a", "b"} {
+			s.owned[topicPartition{topic: topic}] = &progress{id: catalog.TopicPartition{Topic: topic}, start: 3, next: 5}
+		}
+		change(s)
+		return s, s.lostLog(t.Context(), poll)
+	}
+	oneCut := map[string]int64{"a": 9, "b": 0}
+	_, err := judge(oneCut, func(*Sink) {})
+	require.ErrorContains(t, err, "the log of b/0 no longer holds offset 5, to which it was read")
+
+	s, _ := judge(oneCut, func(s *Sink) { s.stop = &Error{Text: "another reason"} })
+	require.ErrorContains(t, s.work(t.Context(), poll), "the log of b/0 no longer holds offset 5", "and before what is pending lands for another reason")
+
+	_, err = judge(map[string]int64{"a": 9}, func(*Sink) {})
+	require.ErrorContains(t, err, "first offset of b/0: UNKNOWN_TOPIC_OR_PARTITION")
+	var ours *Error
+	require.NotErrorAs(t, err, &ours, "it would land what may be of a truncated log")
+
+	_, err = judge(map[string]int64{"a": 9, "b": 9}, func(*Sink) {})
+	require.ErrorContains(t, err, "records [5, 9) of")
+	_, err = judge(oneCut, func(s *Sink) { s.rewind = true })
+	require.NoError(t, err, "the errors are of offsets before the rewind")
 }
 
 // What could not land is told with the reason to end.

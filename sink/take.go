@@ -17,7 +17,7 @@ import (
 )
 
 // fetchErrors stops on what waiting does not cure and logs the rest.
-func (s *Sink) fetchErrors(ctx context.Context, fetches kgo.Fetches) error {
+func (s *Sink) fetchErrors(fetches kgo.Fetches) error {
 	for _, fe := range fetches.Errors() {
 		var tooLarge *kgo.ErrDecompressTooLarge
 		switch {
@@ -25,10 +25,6 @@ func (s *Sink) fetchErrors(ctx context.Context, fetches kgo.Fetches) error {
 			// the poll's own end
 		case errors.As(fe.Err, &tooLarge):
 			return &Error{Text: fmt.Sprintf("a record batch of %s/%d is too large to be decompressed: the client would not go past it", fe.Topic, fe.Partition), Err: fe.Err}
-		case errors.Is(fe.Err, kerr.OffsetOutOfRange):
-			if err := s.outOfRange(ctx, topicPartition{fe.Topic, fe.Partition}, fe.Err); err != nil {
-				return err
-			}
 		case errors.Is(fe.Err, kerr.GroupAuthorizationFailed):
 			return &Error{Text: fmt.Sprintf("not allowed to join group %s: allow this user READ on it, or correct kafka.group", s.cfg.Group), Usage: true, Err: fe.Err}
 		case errors.Is(fe.Err, kerr.InvalidSessionTimeout):
@@ -67,58 +63,6 @@ func (s *Sink) sayFetchError(tp topicPartition, err error) {
 // onlyErrors is whether a poll brought errors of topic partitions and nothing else.
 func onlyErrors(fetches kgo.Fetches) bool {
 	return fetches.Empty() && slices.ContainsFunc(fetches.Errors(), func(fe kgo.FetchError) bool { return fe.Topic != "" })
-}
-
-// truncated is the end of a sink whose log was cut below what it has read. What is
-// pending must not land: other records have its offsets by now, or will.
-func (s *Sink) truncated(fetches kgo.Fetches) error {
-	for _, fe := range fetches.Errors() {
-		var cut *kgo.ErrDataLoss
-		p := s.owned[topicPartition{fe.Topic, fe.Partition}]
-		if p == nil || !errors.As(fe.Err, &cut) {
-			continue
-		}
-		next := p.next
-		s.dropLocked()
-		if cut.ResetTo < p.start {
-			return logEnds(p.id, p.start, cut.ResetTo)
-		}
-		return &Error{Text: fmt.Sprintf("the log of %s/%d was truncated to %d after it was read to %d: nothing of that is in the tables; start again to read the log as it is now",
-			fe.Topic, fe.Partition, cut.ResetTo, next), Err: fe.Err}
-	}
-	return nil
-}
-
-// outOfRange is the end of a sink whose next offset the log does not hold: it begins
-// later by now, or ends before. In the first case what is pending lands, for nobody could
-// read it again; in the other it must not, as in truncated.
-func (s *Sink) outOfRange(ctx context.Context, tp topicPartition, cause error) error {
-	p := s.owned[tp]
-	if p == nil {
-		return nil // another sink's by now
-	}
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
-	defer cancel()
-	next := p.next
-	starts, err := s.admin.ListStartOffsets(ctx, tp.topic)
-	first, ok := starts.Lookup(tp.topic, tp.partition)
-	switch {
-	case err != nil, !ok, first.Err != nil:
-		// What is pending may be of a log that was truncated: it is dropped and read again.
-		return fmt.Errorf("where the log of %s/%d begins is not known: %w", tp.topic, tp.partition, errors.Join(cause, err, first.Err))
-	case next >= first.Offset:
-		s.dropLocked()
-		return &Error{Refused: true, Text: fmt.Sprintf("the log of %s/%d no longer holds offset %d, to which it was read: it was truncated. "+
-			"The table is at offset %d: see that the log still holds the records before that, or go on under another catalog.namespace", tp.topic, tp.partition, next, p.start), Err: cause}
-	}
-	err = s.landPending()
-	if gaveWay(err) {
-		return &Error{Text: fmt.Sprintf("the log of %s/%d no longer holds offset %d, and another sink has read on: start again", tp.topic, tp.partition, next), Err: cause}
-	}
-	if err != nil {
-		next = p.start
-	}
-	return withNotLanded(gone(p.id, next, first.Offset), err)
 }
 
 func notAllowed(topic string, err error) error {

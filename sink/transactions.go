@@ -71,23 +71,9 @@ func (k peeker) next(ctx context.Context, tp topicPartition, topicID string, fro
 	return max(next, from), false, nil
 }
 
-// peekAfter is how long a topic partition is silent below its goal before it is
-// asked whether anything is left to come.
+// peekAfter is how long a topic partition is silent below where it can be read to before
+// it is asked whether anything is left to come.
 const peekAfter = time.Second
-
-// passOver moves an owned topic partition on where nothing is left to read before
-// its goal: it ends in records of aborted transactions whose markers come later, or
-// in batches that compaction has emptied.
-func (s *Sink) passOver(ctx context.Context, tp topicPartition, p *progress, goal int64) error {
-	if p.next >= goal || s.peek == nil || time.Since(p.moved) < peekAfter {
-		return nil
-	}
-	p.moved = time.Now() // not more often than that
-	if next, _ := s.emptyUntil(ctx, tp, p.id.TopicID, p.next, goal); next > p.next {
-		return s.moveOver(ctx, p, next)
-	}
-	return nil
-}
 
 // emptyUntil is how far nothing is left to read from an offset on; it is from itself
 // where something is left before end, or that is not known. found tells which.
@@ -124,9 +110,10 @@ type gap struct {
 	found    bool // a record, instead
 }
 
-// lookForGaps is passOver for a sink that runs on, as far as can be read now. It looks
-// from beside the loop, which a broker that hangs must not hold, and at each offset once:
-// known is what it found before.
+// lookForGaps finds where nothing is left to read before what comes later can be read:
+// records of aborted transactions whose markers come later, or batches that compaction
+// has emptied. It looks from beside the loop, which a broker that hangs must not hold,
+// and at each offset once: known is what it found before.
 func (s *Sink) lookForGaps(ctx context.Context, known map[topicPartition]gap, ends map[topicPartition]ends) map[topicPartition]gap {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()

@@ -28,10 +28,9 @@ type told struct {
 // ends is where a topic partition ends: for all, and for who reads it as we do.
 type ends struct{ high, readable int64 }
 
-// watched is whether anybody wants to know: OnProgress, or what looks for gaps in a
-// sink that runs on.
+// watched is whether anybody wants to know: OnProgress, or what looks for gaps.
 func (s *Sink) watched() bool {
-	return s.cfg.OnProgress != nil || !s.cfg.UntilCaughtUp && s.peek != nil
+	return s.cfg.OnProgress != nil || s.peek != nil
 }
 
 // report tells OnProgress how the sink does.
@@ -88,6 +87,9 @@ func (s *Sink) watchEnds(ctx context.Context) (stop func()) {
 
 func (s *Sink) keepAskingEnds(ctx context.Context) {
 	every := min(max(s.cfg.TargetLag/4, 250*time.Millisecond), 5*time.Second)
+	if s.cfg.UntilCaughtUp {
+		every = min(every, peekAfter) // somebody waits for its end
+	}
 	holding, gaps := map[topicPartition]holdUp{}, map[topicPartition]gap{}
 	for wait := time.Duration(0); ; wait = every {
 		select {
