@@ -22,8 +22,10 @@ import (
 
 // A store that takes a tenth of what the topic brings: memory stays within its budget,
 // the lag says so, nothing is dropped, and when the store is quick again it catches up.
+//
+// Not in parallel: a process has one configuration of the object store, and the labs of
+// tests that run beside others have none.
 func TestBackpressure(t *testing.T) {
-	t.Parallel()
 	const (
 		events    = 300_000 // a kilobyte each, of which half is left when it is compressed
 		memory    = 64 << 20
