@@ -59,7 +59,7 @@ func emptyPlans(t *testing.T) *fakePlanner {
 	return f
 }
 
-// logRow is a line of testdata/queries/log.ndjson.
+// logRow is a line of a log in testdata/queries/logs.
 type logRow struct {
 	Topic      string `json:"topic"`
 	Partition  int    `json:"partition"`
@@ -71,8 +71,10 @@ type logRow struct {
 	Copies     int    `json:"copies"`
 }
 
-func readLog(t *testing.T) []logRow {
-	text, err := os.ReadFile("../testdata/queries/log.ndjson")
+func readLog(t *testing.T) []logRow { return readLogOf(t, "base") }
+
+func readLogOf(t *testing.T, name string) []logRow {
+	text, err := os.ReadFile("../testdata/queries/logs/" + name + ".ndjson")
 	require.NoError(t, err)
 	var out []logRow
 	for line := range strings.Lines(string(text)) {

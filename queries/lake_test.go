@@ -173,8 +173,10 @@ func (r logRow) provenance(t *testing.T) *arrowconv.Provenance {
 }
 
 // logLake holds the test log, in two snapshots.
-func logLake(t *testing.T) *lake {
-	l, rows := newLake(t), readLog(t)
+func logLake(t *testing.T) *lake { return lakeOf(t, readLog(t)) }
+
+func lakeOf(t *testing.T, rows []logRow) *lake {
+	l := newLake(t)
 	half := len(rows) / 2
 	l.commit(rows[:half]...)
 	l.commit(rows[half:]...)

@@ -5,6 +5,7 @@ import (
 	"embed"
 	"fmt"
 	"io"
+	"io/fs"
 	"path"
 	"regexp"
 	"slices"
@@ -14,7 +15,7 @@ import (
 	"time"
 )
 
-//go:embed audit/*.sql replay/*.sql slo/*.sql drift/*.sql cost/*.sql
+//go:embed */*.sql
 var files embed.FS
 
 // Query is one canned query: a .sql file <surface>/<name>.sql that starts with
@@ -75,6 +76,9 @@ var (
 	columnLine = regexp.MustCompile(`^(\w+) ([A-Z][A-Z0-9 ,()\[\]]*): (.+)$`)
 )
 
+// surfaces are the folders, in the order in which people meet them.
+var surfaces = []string{"audit", "lineage", "replay", "slo", "trace", "drift", "cost", "ab"}
+
 // List returns the canned queries, by surface and name.
 func List() []Query { return slices.Clone(all()) }
 
@@ -82,17 +86,12 @@ func List() []Query { return slices.Clone(all()) }
 // of ours, and a test finds it first.
 var all = sync.OnceValue(func() []Query {
 	var out []Query
-	surfaces, err := files.ReadDir(".")
-	if err != nil {
-		panic(err)
-	}
 	for _, surface := range surfaces {
-		entries, err := files.ReadDir(surface.Name())
+		names, err := fs.Glob(files, surface+"/*.sql")
 		if err != nil {
 			panic(err)
 		}
-		for _, entry := range entries {
-			name := path.Join(surface.Name(), entry.Name())
+		for _, name := range names {
 			text, err := files.ReadFile(name)
 			if err != nil {
 				panic(err)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes log.ndjson: one line per record of a small audit log. Fixed rules, no chance.
+"""Writes base.ndjson: one line per record of a small audit log. Fixed rules, no chance.
 
 Six days (2026-03-01 to 06), two producers, two tenants, three topic partitions. On purpose it holds: a tool mix
 that shifts on the fourth day, two currencies and outputs without a cost, a run without sequence numbers, text in

@@ -1,0 +1,43 @@
+#!/usr/bin/env python3
+"""Works out the answers of the canned queries from the logs, with nothing but the standard library.
+
+Writes golden/<query>.<case>.json: {"query", "log", "params", "rows"}. It shares no code and no SQL with the queries:
+its modules, one for each surface, hold what they are defined to answer. CASES of a module says for each function, which
+has its query's name, on which logs and with which parameters. Numbers that must be exact are written as strings.
+"""
+import glob
+import json
+import os
+
+import audit
+import cost
+import drift
+import replay
+import slo
+from log import Log
+
+GOLDEN = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "golden")
+
+
+def main():
+    os.makedirs(GOLDEN, exist_ok=True)
+    for old in glob.glob(os.path.join(GOLDEN, "*.json")):
+        os.remove(old)
+    logs = {}
+    for module in (audit, cost, drift, replay, slo):
+        for answer, cases in module.CASES.items():
+            for i, (log, params) in enumerate(cases):
+                if log not in logs:
+                    logs[log] = Log(log)
+                write(answer.__name__, i, log, params, answer(logs[log], params))
+
+
+def write(query, i, log, params, rows):
+    with open(os.path.join(GOLDEN, f"{query}.{i}.json"), "w", encoding="utf-8") as f:
+        f.write('{"query": %s, "log": %s, "params": %s, "rows": [\n' % tuple(map(json.dumps, (query, log, params))))
+        f.write(",\n".join(json.dumps(r, ensure_ascii=False) for r in rows))
+        f.write("\n]}\n")
+
+
+if __name__ == "__main__":
+    main()
