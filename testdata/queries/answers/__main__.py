@@ -2,21 +2,19 @@
 """Works out the answers of the canned queries from the logs, with nothing but the standard library.
 
 Writes golden/<query>.<case>.json: {"query", "log", "params", "rows"}. It shares no code and no SQL with the queries:
-its modules, one for each surface, hold what they are defined to answer. CASES of a module says for each function, which
+its modules, one for each surface (log.py: what they share), hold what they are defined to answer. CASES of a module says for each function, which
 has its query's name, on which logs and with which parameters. Numbers that must be exact are written as strings.
 """
 import glob
+import importlib
 import json
 import os
 
-import audit
-import cost
-import drift
-import replay
-import slo
 from log import Log
 
-GOLDEN = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "golden")
+HERE = os.path.dirname(os.path.abspath(__file__))
+GOLDEN = os.path.join(os.path.dirname(HERE), "golden")
+MODULES = sorted({name[:-3] for name in os.listdir(HERE) if name.endswith(".py")} - {"__main__", "log"})
 
 
 def main():
@@ -24,7 +22,7 @@ def main():
     for old in glob.glob(os.path.join(GOLDEN, "*.json")):
         os.remove(old)
     logs = {}
-    for module in (audit, cost, drift, replay, slo):
+    for module in map(importlib.import_module, MODULES):
         for answer, cases in module.CASES.items():
             for i, (log, params) in enumerate(cases):
                 if log not in logs:
