@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/prometheus/common/model"
+
+	"github.com/auditlake/auditlake/internal/nearest"
 )
 
 // paramValues are the values of a query's parameters by name: string, int64,
@@ -165,42 +167,10 @@ func (v paramValues) widest(names []string, wider func(a, b time.Time) bool) (ou
 	return out
 }
 
-// didYouMean names the candidate that a word is the beginning of or, misspelled,
-// nearest to, if any is near.
+// didYouMean is the hint at the candidate that is nearest, if any is near.
 func didYouMean(word string, candidates []string) string {
-	best, least := "", len(word)/3+2
-	for _, c := range candidates {
-		d := editDistance(word, c)
-		if len(word) > 2 && strings.HasPrefix(c, word) {
-			d = min(d, 1)
-		}
-		if d < least {
-			best, least = c, d
-		}
+	if best := nearest.Word(word, candidates); best != "" {
+		return fmt.Sprintf(" (did you mean %s?)", best)
 	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf(" (did you mean %s?)", best)
-}
-
-// editDistance counts the letters to insert, delete or replace.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
+	return ""
 }

@@ -16,6 +16,15 @@ import (
 type statement struct {
 	text string
 	args []any // [sql.NamedArg]
+
+	query *Query // that it is; nil for SQL of a command line
+}
+
+func (st statement) withoutValues() error {
+	if st.query != nil {
+		return usagef("%s: the SQL has a $parameter that the header does not: give it a line -- param: NAME TYPE = DEFAULT: MEANING", st.query.named())
+	}
+	return usagef("the SQL has parameters, and nothing gives them values: write the values into it")
 }
 
 // shape is what a probe learns about a statement it lets through.
@@ -50,6 +59,11 @@ func probe(ctx context.Context, tables []planned, st statement, dir string) (sh 
 	}
 	if err := sh.gate(e, judged); err != nil {
 		return nil, st, err
+	}
+	if st.query != nil {
+		if err := st.query.fits(sh); err != nil {
+			return nil, st, err
+		}
 	}
 	return sh, judged, sh.walkPlan(ctx, e, judged)
 }
@@ -109,7 +123,7 @@ func (sh *shape) gate(e *engine, st statement) error {
 			return errNotSelect
 		}
 		if stmt.NumInput() > len(st.args) {
-			return usagef("the SQL has parameters, and nothing gives them values: write the values into it")
+			return st.withoutValues()
 		}
 		n, err := stmt.ColumnCount()
 		if err != nil {

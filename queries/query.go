@@ -1,17 +1,17 @@
 package queries
 
 import (
+	"cmp"
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"path"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -26,6 +26,7 @@ var files embed.FS
 //	-- note: anything a reader must know
 //	-- param: from timestamp = none: first moment of event_time
 //	-- column: time TIMESTAMP WITH TIME ZONE: when it happened
+//	-- example: --from 7d --principal user:42
 //
 // A line that is indented behind its dashes continues the one before. window
 // names the parameters that bound the time range to plan: of several the
@@ -33,7 +34,8 @@ var files embed.FS
 // to + 1d" reads a day more on each side. Without a window the query reads
 // everything. A parameter is text, integer, number, timestamp,
 // choice(a|b) or list(a|b), and its default a value, none or required. In the
-// SQL it is $name, of that type.
+// SQL it is $name, of that type. An example is what a command line says behind the
+// query's name; without one it is made from the parameters.
 type Query struct {
 	Surface  string   `json:"surface"`
 	Name     string   `json:"name"`
@@ -42,7 +44,9 @@ type Query struct {
 	Notes    []string `json:"notes,omitempty"`
 	Params   []Param  `json:"params"`
 	Columns  []Column `json:"columns"`
-	SQL      string   `json:"-"` // the file as it is
+	Examples []string `json:"examples"`
+	File     string   `json:"file,omitempty"` // of an analyst's own folder
+	SQL      string   `json:"-"`              // the file as it is
 
 	windowFrom, windowTo bounds
 }
@@ -71,53 +75,14 @@ type Column struct {
 }
 
 var (
-	windowLine = regexp.MustCompile(`^([\w, ]+?)(?: - (\d+)d)? \.\. ([\w, ]+?)(?: \+ (\d+)d)?$`)
-	paramLine  = regexp.MustCompile(`^(\w+) (text|integer|number|timestamp|choice|list)(?:\(([\w|]+)\))? = (\S+): (.+)$`)
-	columnLine = regexp.MustCompile(`^(\w+) ([A-Z][A-Z0-9 ,()\[\]]*): (.+)$`)
+	windowLine  = regexp.MustCompile(`^([\w, ]+?)(?: - (\d+)d)? \.\. ([\w, ]+?)(?: \+ (\d+)d)?$`)
+	paramLine   = regexp.MustCompile(`^(\w+) (text|integer|number|timestamp|choice|list)(?:\(([\w|]+)\))? = (\S+): (.+)$`)
+	exampleFlag = regexp.MustCompile(`(?:^|\s)--(\w[\w-]*)`)
+	columnLine  = regexp.MustCompile(`^(\w+) ([A-Z][A-Z0-9 ,()\[\]]*): (.+)$`)
 )
 
 // surfaces are the folders, in the order in which people meet them.
 var surfaces = []string{"audit", "lineage", "replay", "slo", "trace", "drift", "cost", "ab"}
-
-// List returns the canned queries, by surface and name.
-func List() []Query { return slices.Clone(all()) }
-
-// all parses the files, which are part of the program: a mistake in them is one
-// of ours, and a test finds it first.
-var all = sync.OnceValue(func() []Query {
-	var out []Query
-	for _, surface := range surfaces {
-		names, err := fs.Glob(files, surface+"/*.sql")
-		if err != nil {
-			panic(err)
-		}
-		for _, name := range names {
-			text, err := files.ReadFile(name)
-			if err != nil {
-				panic(err)
-			}
-			q, err := parseQuery(name, string(text))
-			if err != nil {
-				panic(err)
-			}
-			out = append(out, q)
-		}
-	}
-	return out
-})
-
-// Find returns the canned query of that name: action_ledger, or
-// audit/action_ledger.
-func Find(name string) (Query, error) {
-	var names []string
-	for _, q := range all() {
-		if name == q.Name || name == q.Surface+"/"+q.Name {
-			return q, nil
-		}
-		names = append(names, q.Name)
-	}
-	return Query{}, usagef("there is no canned query %q%s: there are %s", name, didYouMean(name, names), strings.Join(names, ", "))
-}
 
 // parseQuery reads a file. The name is its path, <surface>/<name>.sql.
 func parseQuery(name, text string) (Query, error) {
@@ -131,15 +96,104 @@ func parseQuery(name, text string) (Query, error) {
 			return q, fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	if q.Title == "" || q.Question == "" || len(q.Columns) == 0 {
-		return q, fmt.Errorf("%s: the header needs a title, a question and columns", name)
+	if err := q.check(); err != nil {
+		return q, fmt.Errorf("%s: %w", name, err)
 	}
-	for _, p := range slices.Concat(q.windowFrom.names, q.windowTo.names) {
-		if i := slices.IndexFunc(q.Params, func(have Param) bool { return have.Name == p }); i < 0 || q.Params[i].Type != "timestamp" {
-			return q, fmt.Errorf("%s: window names %q, which is no parameter of type timestamp", name, p)
-		}
+	if len(q.Examples) == 0 {
+		q.Examples = []string{q.example()}
 	}
 	return q, nil
+}
+
+// check looks at the header as a whole.
+func (q *Query) check() error {
+	switch {
+	case q.Title == "" || q.Question == "" || len(q.Columns) == 0:
+		return errors.New("the header needs a title, a question and columns: -- title: ..., -- question: ..., -- column: NAME TYPE: MEANING")
+	case strings.TrimSpace(q.body()) == "":
+		return errors.New("there is no SQL behind the header")
+	}
+	used := paramUse.FindAllString(q.body(), -1)
+	for i, p := range q.Params {
+		switch {
+		case q.param(p.Name) != &q.Params[i]:
+			return fmt.Errorf("param %s stands twice", p.Name)
+		case slices.Contains(reservedParams, p.Name):
+			return fmt.Errorf("param %s: the command line has a flag of that name, so take another", p.Name)
+		case !slices.Contains(used, "$"+p.Name):
+			return fmt.Errorf("param %s: the SQL does not use $%s", p.Name, p.Name)
+		}
+		if p.Default != "" {
+			if _, err := p.parse(p.Default, time.Now()); err != nil {
+				return fmt.Errorf("param %s: its default %w", p.Name, err)
+			}
+		}
+	}
+	for i, c := range q.Columns {
+		if slices.ContainsFunc(q.Columns[:i], func(have Column) bool { return have.Name == c.Name }) {
+			return fmt.Errorf("column %s stands twice", c.Name)
+		}
+	}
+	for _, name := range slices.Concat(q.windowFrom.names, q.windowTo.names) {
+		if p := q.param(name); p == nil || p.Type != "timestamp" {
+			return fmt.Errorf("window names %q, which is no parameter of type timestamp", name)
+		}
+	}
+	for _, text := range q.Examples {
+		for _, m := range exampleFlag.FindAllStringSubmatch(text, -1) {
+			if q.param(m[1]) == nil && !slices.Contains(reservedParams, m[1]) {
+				return fmt.Errorf("example %q: there is no parameter %s", text, m[1])
+			}
+		}
+	}
+	return nil
+}
+
+// reservedParams are flags that every query has, which a parameter cannot be.
+var reservedParams = []string{"config", "explain", "help", "json", "limit", "output", "param", "queries", "snapshot"}
+
+func (q *Query) param(name string) *Param {
+	if i := slices.IndexFunc(q.Params, func(p Param) bool { return p.Name == name }); i >= 0 {
+		return &q.Params[i]
+	}
+	return nil
+}
+
+// body is the SQL behind the header.
+func (q *Query) body() string {
+	text := q.SQL
+	for strings.HasPrefix(text, "--") {
+		_, text, _ = strings.Cut(text, "\n")
+	}
+	return text
+}
+
+// example is a command line that shows what is needed: values for the required
+// parameters, and the last week where the query has a time range.
+func (q *Query) example() string {
+	var words []string
+	for _, p := range q.Params {
+		if p.Required {
+			words = append(words, "--"+p.Name+" "+p.sample())
+		}
+	}
+	if p := q.param("from"); p != nil && !p.Required && p.Type == "timestamp" {
+		words = append(words, "--from 7d")
+	}
+	return strings.Join(words, " ")
+}
+
+// sample is a value that the parameter takes.
+func (p Param) sample() string {
+	switch p.Type {
+	case "integer", "number":
+		return "1"
+	case "timestamp":
+		return "7d"
+	case "choice", "list":
+		return p.Choices[0]
+	}
+	return strings.ToUpper(p.Name)
 }
 
 // headerLines gives the comment lines at the start, continuations joined.
@@ -173,6 +227,8 @@ func (q *Query) set(key, value string) error {
 		q.Question = value
 	case "note":
 		q.Notes = append(q.Notes, value)
+	case "example":
+		q.Examples = append(q.Examples, value)
 	case "window":
 		m := windowLine.FindStringSubmatch(value)
 		if m == nil {
@@ -229,7 +285,7 @@ var paramTypes = map[string]string{
 // Query runs a canned query. Parameters that params does not name take their
 // default; from and to that of the session, if it has one.
 func (s *Session) Query(ctx context.Context, name string, params map[string]string, out Output, w io.Writer) (Result, error) {
-	q, err := Find(name)
+	q, err := s.opts.Library.Find(name)
 	if err != nil {
 		return Result{}, err
 	}
@@ -237,5 +293,33 @@ func (s *Session) Query(ctx context.Context, name string, params map[string]stri
 	if err != nil {
 		return Result{}, err
 	}
-	return s.run(ctx, statement{text: q.typed(), args: values.args(q)}, values.window(q), out, w)
+	res, err := s.run(ctx, statement{text: q.typed(), args: values.args(q), query: &q}, values.window(q), out, w)
+	return res, q.blame(err)
+}
+
+// blame names the file of a query that cannot be run, where it is not ours.
+func (q *Query) blame(err error) error {
+	var (
+		gate  *GateError
+		wrong *SQLError
+	)
+	if q.File != "" && (errors.As(err, &gate) || errors.As(err, &wrong)) {
+		return fmt.Errorf("%s: %w", q.File, err)
+	}
+	return err
+}
+
+// named says what a query is in errors.
+func (q *Query) named() string { return cmp.Or(q.File, "query "+q.Name) }
+
+// fits refuses a query whose SQL gives other columns than its header says.
+func (q *Query) fits(sh *shape) error {
+	names := make([]string, len(q.Columns))
+	for i, c := range q.Columns {
+		names[i] = c.Name
+	}
+	if !slices.Equal(names, sh.names) {
+		return usagef("%s: the SQL gives the columns %s, the header says %s", q.named(), strings.Join(sh.names, ", "), strings.Join(names, ", "))
+	}
+	return nil
 }

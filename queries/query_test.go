@@ -204,7 +204,7 @@ func typeText(info duckdb.TypeInfo) string {
 }
 
 func TestHeadersThatAreWrongAreRefused(t *testing.T) {
-	const ok = "-- title: T\n-- question: Q?\n-- param: from timestamp = none: when\n-- column: a BIGINT: n\nSELECT 1 AS a"
+	const ok = "-- title: T\n-- question: Q?\n-- param: from timestamp = none: when\n-- column: a BIGINT: n\nSELECT 1 AS a WHERE $from IS NULL"
 	_, err := parseQuery("audit/x.sql", ok)
 	require.NoError(t, err)
 	for _, c := range []struct{ old, new, want string }{
@@ -266,7 +266,7 @@ func TestParametersAreReadStrictly(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, paramValues{"dimensions": "", "from": now, "to": nil, "agent": nil, "environment": nil, "tenant": nil}, values)
 	_, err = Find("action_leger")
-	require.ErrorContains(t, err, "did you mean action_ledger?")
+	require.ErrorContains(t, err, "did you mean `auditlake query action_ledger`?")
 	for text, want := range map[string]string{
 		"2026-03-01": "2026-03-01T00:00:00Z", "2026-03-01T01:02:03+01:00": "2026-03-01T00:02:03Z", "-7d": "2026-03-07T12:00:00Z",
 		"90m": "2026-03-14T10:30:00Z", "now": "2026-03-14T12:00:00Z",

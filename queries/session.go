@@ -20,6 +20,7 @@ import (
 type Options struct {
 	Planner Planner        // [Tables] of an open catalog
 	Storage storage.Config // how to read files that are not local
+	Library *Library       // what [Session.Query] knows; the canned queries if nil
 
 	SnapshotID int64     // of agent_events; the other tables as they were at its time
 	AsOf       time.Time // all tables as they were then
@@ -70,6 +71,9 @@ func Open(_ context.Context, opts Options) (*Session, error) {
 	}
 	if !opts.From.IsZero() && !opts.To.IsZero() && !opts.From.Before(opts.To) {
 		return nil, usagef("from %s is not before to %s: nothing lies between them", stamp(opts.From), stamp(opts.To))
+	}
+	if opts.Library == nil {
+		opts.Library = Canned()
 	}
 	if opts.Threads <= 0 {
 		opts.Threads = runtime.NumCPU()

@@ -9,7 +9,7 @@ import (
 
 	"github.com/auditlake/auditlake/catalog"
 	"github.com/auditlake/auditlake/cmd/auditlake/internal/config"
-	"github.com/auditlake/auditlake/cmd/auditlake/internal/ui"
+	"github.com/auditlake/auditlake/internal/nearest"
 	"github.com/auditlake/auditlake/sink"
 )
 
@@ -71,7 +71,7 @@ func partitionSpecs(cfg *config.Config) (map[string][]string, error) {
 	for name, t := range cfg.Tables {
 		if !slices.Contains(names, name) {
 			hint := "the tables are " + strings.Join(names, ", ")
-			if near := ui.Closest(name, names); near != "" {
+			if near := nearest.Word(name, names); near != "" {
 				hint = "did you mean " + near + "?"
 			}
 			return nil, cfg.Fault("tables."+name, "there is no table "+name, hint)

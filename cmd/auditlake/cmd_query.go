@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -20,15 +21,21 @@ func newQuery(a *app) *cobra.Command {
 		Use:   "query [NAME]",
 		Short: "Run a canned query; without a name, list them",
 		Long: `Runs a canned query. Its parameters are flags, or --param NAME=VALUE; "auditlake query NAME --help" says what
-it answers, what it takes and what its columns mean. Without a name it lists the queries.`,
+it answers, what it takes and what its columns mean. Without a name it lists the queries.
+
+A folder of your own .sql files, by --queries or sql.queries_dir, is listed and run beside them: docs/queries.md says
+how such a file begins.`,
 		Example: "  auditlake query\n  auditlake query action_ledger --from 7d --principal user:42\n  auditlake query cost_rollup -o csv > cost.csv",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return unknownQuery(args[0])
+				return a.unknownQuery(args[0])
 			}
 			return nil
 		},
 	}
+	var own string // read ahead, by openLibrary
+	queriesFlag(cmd.PersistentFlags(), &own)
+	mustNot(cmd.MarkPersistentFlagDirname("queries"))
 	out := outputFlags(cmd, asTable, asCSV, asJSON, asNDJSON)
 	cmd.RunE = func(*cobra.Command, []string) error {
 		form, err := out.form()
@@ -37,34 +44,33 @@ it answers, what it takes and what its columns mean. Without a name it lists the
 		}
 		return a.listQueries(form)
 	}
-	for _, q := range queries.List() {
+	for _, q := range a.queryLibrary().List() {
 		cmd.AddCommand(newCannedQuery(a, q))
 	}
 	return cmd
 }
 
-func unknownQuery(name string) error {
-	var names []string
-	for _, q := range queries.List() {
-		names = append(names, q.Name)
-	}
-	hint := "`auditlake query` lists them"
-	if near := ui.Closest(name, names); near != "" {
-		hint = fmt.Sprintf("did you mean `auditlake query %s`?", near)
-	}
-	return &usageError{fmt.Sprintf("there is no query %q", name), hint}
+func (a *app) unknownQuery(name string) error {
+	_, err := a.queryLibrary().Find(name)
+	return cmp.Or(a.libraryErr, err)
 }
 
+// listQueries lists the queries, for people by surface.
 func (a *app) listQueries(form string) error {
-	list := queries.List()
+	list := a.queryLibrary().List()
 	if form == asJSON {
 		return writeJSON(a.stdout, list)
 	}
 	var rows [][]string
+	surface := ""
 	for _, q := range list {
-		rows = append(rows, []string{q.Surface, q.Name, q.Question})
+		row := []string{q.Surface, q.Name, q.Title, q.Question}
+		if form == asTable && q.Surface == surface {
+			row[0] = ""
+		}
+		rows, surface = append(rows, row), q.Surface
 	}
-	return writeRows(a.stdout, form, []string{"surface", "name", "question"}, rows)
+	return writeRows(a.stdout, form, []string{"surface", "name", "title", "question"}, rows)
 }
 
 func newCannedQuery(a *app, q queries.Query) *cobra.Command {
@@ -73,6 +79,7 @@ func newCannedQuery(a *app, q queries.Query) *cobra.Command {
 		Aliases: []string{q.Surface + "/" + q.Name},
 		Short:   q.Question,
 		Long:    describeQuery(q),
+		Example: exampleOf(q),
 		Args:    takes(0, 0, ""),
 	}
 	out := addRowsFlags(cmd)
@@ -87,9 +94,15 @@ func newCannedQuery(a *app, q queries.Query) *cobra.Command {
 		if p.Required {
 			doc += " (required)"
 		}
+		if len(p.Choices) > 0 {
+			doc += ": " + strings.Join(p.Choices, ", ")
+		}
 		f.Var(&paramValue{p.Default, p.Type}, p.Name, doc)
 		if len(p.Choices) > 0 {
 			complete(cmd, p.Name, p.Choices...)
+		}
+		if p.Type == "timestamp" {
+			complete(cmd, p.Name, "now", "24h", "7d", "30d")
 		}
 	}
 	f.StringArrayVar(&pairs, "param", nil, "a parameter as `NAME=VALUE`, instead of its flag")
@@ -157,4 +170,12 @@ func describeQuery(q queries.Query) string {
 	}
 	mustNot(ui.List(&b, rows)) // a strings.Builder takes everything
 	return strings.TrimRight(b.String(), "\n")
+}
+
+func exampleOf(q queries.Query) string {
+	lines := make([]string, len(q.Examples))
+	for i, text := range q.Examples {
+		lines[i] = strings.TrimRight("  auditlake query "+q.Name+" "+text, " ")
+	}
+	return strings.Join(lines, "\n")
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/auditlake/auditlake/catalog"
-	"github.com/auditlake/auditlake/cmd/auditlake/internal/ui"
 	"github.com/auditlake/auditlake/envelope"
+	"github.com/auditlake/auditlake/internal/nearest"
 )
 
 func newSchema(a *app) *cobra.Command {
@@ -89,7 +89,7 @@ func (a *app) printSchema(name, form string) error {
 		return err
 	}
 	hint := "`auditlake schema` lists them"
-	if near := ui.Closest(name, schemaNames()); near != "" {
+	if near := nearest.Word(name, schemaNames()); near != "" {
 		hint = "did you mean `auditlake schema " + near + "`?"
 	}
 	return &usageError{"no schema " + name, hint}

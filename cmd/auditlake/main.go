@@ -42,8 +42,10 @@ func wasInterrupted(ctx context.Context) bool {
 // run is the program without its process: tests call it as main does.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, getenv: os.LookupEnv}
+	if err := a.openLibrary(args); err != nil {
+		return a.finish(ctx, err)
+	}
 	root := newRoot(a)
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
-	return a.finish(ctx, err)
+	return a.finish(ctx, root.ExecuteContext(ctx))
 }

@@ -11,7 +11,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/auditlake/auditlake/cmd/auditlake/internal/config"
-	"github.com/auditlake/auditlake/cmd/auditlake/internal/ui"
+	"github.com/auditlake/auditlake/internal/nearest"
+	"github.com/auditlake/auditlake/queries"
 )
 
 // app is what the commands share: the process around them and the global flags.
@@ -27,6 +28,9 @@ type app struct {
 
 	cfg *config.Config // of loadConfig
 	log *slog.Logger   // of logger
+
+	library    *queries.Library // of openLibrary; the canned queries if nil
+	libraryErr error            // the configuration, which may name a folder of queries, cannot be read
 
 	tells bool // of requests that are sent again
 }
@@ -50,11 +54,7 @@ Start here, without a Kafka of your own:   auditlake quickstart
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	f := root.PersistentFlags()
-	f.StringVarP(&a.configPath, "config", "c", "", "configuration `FILE` (else $AUDITLAKE_CONFIG, else ./auditlake.yaml)")
-	f.StringVar(&a.logLevel, "log-level", "", "least `LEVEL` logged: debug, info, warn or error (else log.level of the configuration)")
-	f.StringVar(&a.logFormat, "log-format", "", "`FORM` of log lines: text or json (else log.format of the configuration)")
-	f.BoolVar(&a.detailedExit, "detailed-exit-code", false, "end with 10, not 0, where there was nothing to do")
+	a.globalFlags(root.PersistentFlags())
 	complete(root, "log-level", "debug", "info", "warn", "error")
 	complete(root, "log-format", "text", "json")
 	mustNot(root.MarkPersistentFlagFilename("config", "yaml", "yml"))
@@ -67,6 +67,13 @@ Start here, without a Kafka of your own:   auditlake quickstart
 	)
 	a.addCommands(root)
 	return root
+}
+
+func (a *app) globalFlags(f *pflag.FlagSet) {
+	f.StringVarP(&a.configPath, "config", "c", "", "configuration `FILE` (else $AUDITLAKE_CONFIG, else ./auditlake.yaml)")
+	f.StringVar(&a.logLevel, "log-level", "", "least `LEVEL` logged: debug, info, warn or error (else log.level of the configuration)")
+	f.StringVar(&a.logFormat, "log-format", "", "`FORM` of log lines: text or json (else log.format of the configuration)")
+	f.BoolVar(&a.detailedExit, "detailed-exit-code", false, "end with 10, not 0, where there was nothing to do")
 }
 
 // Groups of commands in the help.
@@ -105,7 +112,7 @@ func unknownCommand(cmd *cobra.Command, word string) error {
 		}
 	}
 	hint := fmt.Sprintf("`%s --help` lists them", cmd.CommandPath())
-	if near := ui.Closest(word, names); near != "" {
+	if near := nearest.Word(word, names); near != "" {
 		hint = fmt.Sprintf("did you mean `%s %s`?", cmd.CommandPath(), near)
 	}
 	return &usageError{fmt.Sprintf("unknown command %q", word), hint}
@@ -121,7 +128,7 @@ func flagError(cmd *cobra.Command, err error) error {
 		cmd.Flags().VisitAll(visit)
 		cmd.InheritedFlags().VisitAll(visit)
 		word, _, _ = strings.Cut(word, "=")
-		if near := ui.Closest(word, names); near != "" {
+		if near := nearest.Word(word, names); near != "" {
 			hint = fmt.Sprintf("did you mean --%s?", near)
 		}
 	}

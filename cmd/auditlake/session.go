@@ -15,7 +15,7 @@ import (
 func (a *app) withSession(ctx context.Context, s scan, do func(*catalog.Catalog, *queries.Session) error) error {
 	return a.withCatalog(ctx, false, func(cat *catalog.Catalog) error {
 		session, err := queries.Open(ctx, queries.Options{
-			Planner: queries.Tables(cat), Storage: cat.Storage(),
+			Planner: queries.Tables(cat), Storage: cat.Storage(), Library: a.queryLibrary(),
 			SnapshotID: s.snapshot, AsOf: s.asOf, From: s.from, To: s.to,
 			CacheDir: a.cfg.SQL.CacheDir, CacheBytes: a.cfg.SQL.CacheSize.Bytes(),
 			Threads: int(a.cfg.SQL.Threads), MemoryLimit: a.cfg.SQL.MemoryLimit.Bytes(),

@@ -100,6 +100,7 @@ type SQL struct {
 	CacheDir    string   `yaml:"cache_dir"`
 	CacheSize   Size     `yaml:"cache_size"`
 	MaxRows     int64    `yaml:"max_rows"`
+	QueriesDir  string   `yaml:"queries_dir"`
 }
 
 // Metrics says where `run` can be watched.
@@ -226,7 +227,7 @@ func Parse(path, base string, text []byte, getenv func(string) (string, bool)) (
 }
 
 func (c *Config) resolvePaths(base string) {
-	for _, p := range append([]*string{&c.Warehouse, &c.Catalog.URI, &c.Catalog.REST.CAFile, &c.SQL.CacheDir}, c.Kafka.paths()...) {
+	for _, p := range append([]*string{&c.Warehouse, &c.Catalog.URI, &c.Catalog.REST.CAFile, &c.SQL.CacheDir, &c.SQL.QueriesDir}, c.Kafka.paths()...) {
 		if *p == "" || filepath.IsAbs(*p) || isURL(*p) {
 			continue
 		}

@@ -12,7 +12,7 @@ import (
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 
-	"github.com/auditlake/auditlake/cmd/auditlake/internal/ui"
+	"github.com/auditlake/auditlake/internal/nearest"
 )
 
 // Error is a mistake in the configuration: what, where, what to do.
@@ -106,7 +106,7 @@ func (d *decoder) section(node ast.Node, v reflect.Value, key string) error {
 		i, ok := fields[name]
 		if !ok {
 			hint := "the keys are " + strings.Join(names, ", ")
-			if near := ui.Closest(name, names); near != "" {
+			if near := nearest.Word(name, names); near != "" {
 				hint = fmt.Sprintf("did you mean %q?", near)
 			}
 			text := fmt.Sprintf("unknown key %q", name)

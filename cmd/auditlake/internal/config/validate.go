@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/auditlake/auditlake/cmd/auditlake/internal/ui"
+	"github.com/auditlake/auditlake/internal/nearest"
 )
 
 // validate checks what every command needs. [Config.RequireKafka] checks the rest.
@@ -38,7 +38,7 @@ func (c *Config) checkWords() error {
 		}
 		words := slices.DeleteFunc(slices.Clone(w.of), func(s string) bool { return s == "" })
 		hint := "it is one of " + strings.Join(words, ", ")
-		if near := ui.Closest(w.value, words); near != "" {
+		if near := nearest.Word(w.value, words); near != "" {
 			hint = fmt.Sprintf("did you mean %q?", near)
 		}
 		return c.Fault(w.key, fmt.Sprintf("%q is not known", w.value), hint)

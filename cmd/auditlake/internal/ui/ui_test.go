@@ -36,10 +36,3 @@ func TestProgressIsSilentWithoutATerminal(t *testing.T) {
 	require.Empty(t, b.String())
 	require.False(t, IsTerminal(&b))
 }
-
-func TestClosest(t *testing.T) {
-	words := []string{"brokers", "topics", "group", "tls"}
-	require.Equal(t, "topics", Closest("topcis", words))
-	require.Equal(t, "", Closest("tsl", words))
-	require.Equal(t, "", Closest("warehouse", words))
-}

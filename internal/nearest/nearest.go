@@ -1,11 +1,18 @@
-package ui
+// Package nearest finds what somebody meant to write.
+package nearest
 
-// Closest returns the candidate that word is most likely a misspelling of, or
-// "" where none is near.
-func Closest(word string, candidates []string) string {
+import "strings"
+
+// Word returns the candidate that word is the beginning of or most likely a
+// misspelling of, or "" where none is near.
+func Word(word string, candidates []string) string {
 	best, least := "", max(1, (len(word)+1)/3)+1
 	for _, c := range candidates {
-		if d := distance(word, c); d < least {
+		d := distance(word, c)
+		if len(word) > 2 && strings.HasPrefix(c, word) {
+			d = min(d, 1)
+		}
+		if d < least {
 			best, least = c, d
 		}
 	}
