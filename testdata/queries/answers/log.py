@@ -68,3 +68,8 @@ def within(events, p):
 
 def agent(e):
     return e.get("agentid") or e.get("agentname")
+
+
+def text_of(value):
+    """An attribute as text, as a query gets it: a text as it is, anything else as JSON without blanks."""
+    return value if value is None or isinstance(value, str) else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
