@@ -69,6 +69,8 @@ type logRow struct {
 	Dead       string `json:"dead"`
 	AlsoDead   string `json:"also_dead"`
 	Copies     int    `json:"copies"`
+	// Maintenance is a row of maintenance_log, and the line no record.
+	Maintenance map[string]any `json:"maintenance"`
 }
 
 func readLog(t *testing.T) []logRow { return readLogOf(t, "base") }

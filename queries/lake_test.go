@@ -3,6 +3,7 @@ package queries
 import (
 	"context"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -177,10 +178,31 @@ func logLake(t *testing.T) *lake { return lakeOf(t, readLog(t)) }
 
 func lakeOf(t *testing.T, rows []logRow) *lake {
 	l := newLake(t)
+	for _, r := range rows {
+		if r.Maintenance != nil {
+			l.maintain(r.Maintenance)
+		}
+	}
+	rows = slices.DeleteFunc(slices.Clone(rows), func(r logRow) bool { return r.Maintenance != nil })
 	half := len(rows) / 2
 	l.commit(rows[:half]...)
 	l.commit(rows[half:]...)
 	return l
+}
+
+// maintain adds a row to maintenance_log.
+func (l *lake) maintain(row map[string]any) {
+	text := func(name string) string { s, _ := row[name].(string); return s }
+	number := func(name string) int64 { n, _ := row[name].(float64); return int64(n) }
+	at := func(name string) time.Time {
+		t, err := time.Parse(time.RFC3339Nano, text(name))
+		require.NoError(l.t, err)
+		return t
+	}
+	require.NoError(l.t, l.cat.LogMaintenance(context.Background(), catalog.MaintenanceEntry{
+		RunID: text("run_id"), Job: text("job"), Started: at("started_at"), Finished: at("finished_at"), Actor: text("actor"), Policy: text("policy"),
+		Target: text("target"), Detail: text("detail"), Rows: number("row_count"), SnapBefore: number("snapshot_before"), SnapAfter: number("snapshot_after"),
+	}, "test"))
 }
 
 // event is a row of a lake test: an action with these ids at this time.

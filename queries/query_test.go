@@ -78,13 +78,13 @@ func TestCannedQueriesGiveTheAnswersWorkedOutWithoutSQL(t *testing.T) {
 func TestRetriesAndOrderChangeNoAnswer(t *testing.T) {
 	sessions := map[string]*Session{}
 	for _, g := range goldens(t) {
-		if g.Query == "completeness" || len(g.Rows) == 0 { // completeness counts them, it is what it is for
+		if g.Query == "completeness" || g.Query == "subject_access" || len(g.Rows) == 0 { // these two show every copy, it is what they are for
 			continue
 		}
 		if sessions[g.Log] == nil {
 			rows := readLogOf(t, g.Log)
 			for _, r := range rows {
-				if r.Dead == "" {
+				if r.Dead == "" && r.Maintenance == nil {
 					r.Offset += 1_000_000
 					rows = append(rows, r)
 				}

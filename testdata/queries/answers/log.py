@@ -34,11 +34,13 @@ class Event:
 
 
 class Log:
-    """rows are those of agent_log, dead the records that are in dead_letters."""
+    """rows are those of agent_log, dead the records that are in dead_letters, maintenance the rows of maintenance_log."""
 
     def __init__(self, name):
         with open(os.path.join(FOLDER, name + ".ndjson"), encoding="utf-8") as f:
             lines = [json.loads(line) for line in f]
+        self.maintenance = [r["maintenance"] for r in lines if "maintenance" in r]
+        lines = [r for r in lines if "maintenance" not in r]
         self.rows = [Event(r) for r in lines if "dead" not in r for _ in range(r.get("copies", 1))]
         self.dead = [r for r in lines if "dead" in r or "also_dead" in r]
 
