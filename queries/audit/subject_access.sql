@@ -51,7 +51,8 @@ records AS (
     FROM agent_log l
     LEFT JOIN runs_of r ON r.run_id = l.run_id AND r.tenant = coalesce(l.tenant, '') AND r.no_tenant = (l.tenant IS NULL)
     LEFT JOIN sessions_of s ON s.session_id = l.session_id AND s.tenant = coalesce(l.tenant, '') AND s.no_tenant = (l.tenant IS NULL)
-    WHERE (l.subject = $subject OR l.subject IS NULL AND (r.run_id IS NOT NULL OR s.session_id IS NOT NULL))
+    WHERE (l.subject = $subject OR l.subject IS NULL)
+        AND (l.subject IS NOT NULL OR r.run_id IS NOT NULL OR s.session_id IS NOT NULL)
         AND ($from IS NULL OR l.event_time >= $from)
         AND ($to IS NULL OR l.event_time < $to)
         AND ($agent IS NULL OR l.agent_id = $agent OR l.agent_name = $agent)
