@@ -205,6 +205,17 @@ func TestPlanTimeTravelAndPruning(t *testing.T) {
 	require.Equal(t, 2, files(PlanOptions{From: day, To: day.AddDate(0, 0, 1)}))
 	require.Equal(t, 0, files(PlanOptions{From: day.AddDate(0, 0, 1)}))
 	require.Equal(t, 0, files(PlanOptions{To: day}))
+	plan, err = tbl.Plan(ctx, PlanOptions{})
+	require.NoError(t, err)
+	var bytes int64
+	for _, f := range plan.Files {
+		bytes += f.Size
+		require.Equal(t, 1, f.RowGroups)
+		require.Equal(t, day, f.First.Truncate(24*time.Hour))
+		require.False(t, f.Last.Before(f.First))
+		require.Equal(t, day, f.Last.Truncate(24*time.Hour))
+	}
+	require.Equal(t, plan.BytesTotal, bytes)
 	_, err = tbl.Plan(ctx, PlanOptions{SnapshotID: 7})
 	require.ErrorContains(t, err, "no snapshot 7")
 	_, err = tbl.Plan(ctx, PlanOptions{AsOf: day.AddDate(-1, 0, 0)})

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"time"
@@ -30,6 +31,7 @@ type Plan struct {
 	Columns          []PlannedColumn
 	Files            []PlannedFile
 	FilesTotal       int64 // in the snapshot, before pruning
+	BytesTotal       int64 // of these; 0 where another engine does not say
 }
 
 // PlannedColumn is a column of the plan's schema. Type is Iceberg's name for
@@ -48,6 +50,10 @@ type PlannedFile struct {
 	Size      int64 // bytes
 	Rows      int64
 	Partition string // table partition, as in event_time_day=2026-11-24/event_class=prompt
+	RowGroups int    // 0 where the file's writer does not say
+	// First and Last bound the table's time column in the file; zero where its
+	// writer does not say. They may be wider than its rows.
+	First, Last time.Time
 }
 
 // timeColumn is the column that From and To mean, by table.
@@ -76,10 +82,14 @@ func (t *Table) Plan(ctx context.Context, opts PlanOptions) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	plan.SnapshotID, plan.SnapshotTime, plan.FilesTotal = meta.ID, meta.Time, meta.TotalFiles
+	plan.SnapshotID, plan.SnapshotTime, plan.FilesTotal, plan.BytesTotal = meta.ID, meta.Time, meta.TotalFiles, meta.TotalBytes
 	tasks, err := t.ice.Scan(table.WithSnapshotID(snap.SnapshotID), table.WithRowFilter(t.timeFilter(opts))).PlanFiles(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("plan %s at snapshot %d: %w", t.name, snap.SnapshotID, err)
+	}
+	var timeID int
+	if f, ok := schema.FindFieldByName(timeColumn[t.name]); ok {
+		timeID = f.ID
 	}
 	seen := map[string]bool{}
 	for _, task := range tasks {
@@ -91,7 +101,9 @@ func (t *Table) Plan(ctx context.Context, opts PlanOptions) (*Plan, error) {
 		if uri := task.File.FilePath(); !seen[uri] {
 			seen[uri] = true
 			plan.Files = append(plan.Files, PlannedFile{
-				URI: uri, Size: task.File.FileSizeBytes(), Rows: task.File.Count(), Partition: t.partitionOf(task.File)})
+				URI: uri, Size: task.File.FileSizeBytes(), Rows: task.File.Count(), Partition: t.partitionOf(task.File),
+				RowGroups: len(task.File.SplitOffsets()),
+				First:     timeBound(task.File.LowerBoundValues()[timeID]), Last: timeBound(task.File.UpperBoundValues()[timeID])})
 		}
 	}
 	slices.SortFunc(plan.Files, func(a, b PlannedFile) int {
@@ -101,6 +113,15 @@ func (t *Table) Plan(ctx context.Context, opts PlanOptions) (*Plan, error) {
 		return 1
 	})
 	return plan, nil
+}
+
+// timeBound reads the bound of a column of times: microseconds, as the Iceberg
+// spec serializes them.
+func timeBound(b []byte) time.Time {
+	if len(b) != 8 {
+		return time.Time{}
+	}
+	return time.UnixMicro(int64(binary.LittleEndian.Uint64(b))).UTC()
 }
 
 func plannedColumns(schema *iceberg.Schema) []PlannedColumn {

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -124,6 +123,9 @@ func (l *Library) addFile(path, surface string, info fs.FileInfo) error {
 	if !info.Mode().IsRegular() {
 		return usagef("%s: it is no file", path)
 	}
+	if info.Size() > maxQueryFile {
+		return usagef("%s: it is larger than 1 MiB: is it a query?", path)
+	}
 	text, err := readQuery(path)
 	if err != nil {
 		return err
@@ -146,18 +148,11 @@ func (l *Library) addFile(path, surface string, info fs.FileInfo) error {
 }
 
 func readQuery(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", usagef("%s: %s", path, whyNot(err))
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxQueryFile+1))
+	text, err := os.ReadFile(path)
 	text = bytes.TrimPrefix(text, []byte("\ufeff"))
 	switch {
 	case err != nil:
 		return "", usagef("%s: %s", path, whyNot(err))
-	case len(text) > maxQueryFile:
-		return "", usagef("%s: it is larger than 1 MiB: is it a query?", path)
 	case !utf8.Valid(text) || bytes.IndexByte(text, 0) >= 0:
 		return "", usagef("%s: it is no UTF-8 text", path)
 	}
