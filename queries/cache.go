@@ -37,7 +37,20 @@ type cache struct {
 	dir   string
 	limit int64 // bytes of copies
 	open  func(ctx context.Context, uri string) (io.ReadCloser, error)
+	// progress is told how many bytes are fetched; it may be nil.
+	progress func(total int64) Progress
 }
+
+// Progress shows how far a fetch has come.
+type Progress interface {
+	Add(bytes int64)
+	Done()
+}
+
+type silent struct{}
+
+func (silent) Add(int64) {}
+func (silent) Done()     {}
 
 const parallelFetches = 8
 
@@ -53,6 +66,16 @@ func fromStorage(cfg storage.Config) func(context.Context, string) (io.ReadClose
 		}
 		return fs.Open(uri)
 	}
+}
+
+// errNotHeld is a file that is not in the cache and must not be fetched.
+var errNotHeld = errors.New("it is not in the cache")
+
+// heldOnly is the cache for who may not fetch.
+func (c *cache) heldOnly() *cache {
+	held := *c
+	held.open = func(context.Context, string) (io.ReadCloser, error) { return nil, errNotHeld }
+	return &held
 }
 
 // localPath gives the path of a file of this machine; ok is false for any other.
@@ -119,11 +142,16 @@ func (c *cache) holdIn(ctx context.Context, dir string, files []catalog.PlannedF
 	if err := c.evict(room); err != nil {
 		return nil, err
 	}
+	var bar Progress = silent{}
+	if len(missing) > 0 && c.progress != nil {
+		bar = c.progress(room)
+	}
+	defer bar.Done()
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(parallelFetches)
 	for _, f := range missing {
 		group.Go(func() error {
-			if err := c.fetch(gctx, f, paths[f.URI]); err != nil {
+			if err := c.fetch(gctx, f, paths[f.URI], bar); err != nil {
 				if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 					err = fmt.Errorf("%w: free space on this disk, or name another folder in sql.cache_dir", err)
 				}
@@ -181,8 +209,8 @@ func (c *cache) link(f catalog.PlannedFile, path string) (held bool, err error) 
 
 // fetch downloads a file to path, in the run's own folder, and links its copy to
 // that once it is whole.
-func (c *cache) fetch(ctx context.Context, f catalog.PlannedFile, path string) error {
-	if err := c.download(ctx, f, path); err != nil {
+func (c *cache) fetch(ctx context.Context, f catalog.PlannedFile, path string, bar Progress) error {
+	if err := c.download(ctx, f, path, bar); err != nil {
 		return err
 	}
 	link := path + ".copy"
@@ -192,7 +220,7 @@ func (c *cache) fetch(ctx context.Context, f catalog.PlannedFile, path string) e
 	return os.Rename(link, c.copyOf(f.URI))
 }
 
-func (c *cache) download(ctx context.Context, f catalog.PlannedFile, path string) (err error) {
+func (c *cache) download(ctx context.Context, f catalog.PlannedFile, path string, bar Progress) (err error) {
 	in, err := c.open(ctx, f.URI)
 	if err != nil {
 		return err
@@ -203,7 +231,7 @@ func (c *cache) download(ctx context.Context, f catalog.PlannedFile, path string
 		return err
 	}
 	defer func() { err = errors.Join(err, out.Close()) }()
-	n, err := io.Copy(out, &contextReader{ctx, in})
+	n, err := io.Copy(out, &contextReader{ctx, in, bar.Add})
 	if err != nil {
 		return err
 	}
@@ -214,17 +242,20 @@ func (c *cache) download(ctx context.Context, f catalog.PlannedFile, path string
 	return out.Sync()
 }
 
-// contextReader ends a copy when its context does.
+// contextReader ends a copy when its context does, and counts it.
 type contextReader struct {
-	ctx context.Context
-	r   io.Reader
+	ctx  context.Context
+	r    io.Reader
+	read func(int64)
 }
 
 func (r *contextReader) Read(p []byte) (int, error) {
 	if err := r.ctx.Err(); err != nil {
 		return 0, err
 	}
-	return r.r.Read(p)
+	n, err := r.r.Read(p)
+	r.read(int64(n))
+	return n, err
 }
 
 // evict removes the copies that were not used for longest until the rest leaves

@@ -188,7 +188,7 @@ func lockedEngine(t *testing.T, p Planner) (e *engine, file string) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, e.close()) })
 	sh := &shape{reads: map[string]bool{"event_rows": true}}
-	paths, release, err := s.localPaths(ctx, tables, sh)
+	paths, release, err := localPaths(ctx, s.cache, tables, sh)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, release()) })
 	require.NoError(t, s.prepare(ctx, e, tables, sh, paths))
@@ -273,7 +273,7 @@ func TestARunEndsWhenItIsInterrupted(t *testing.T) {
 		form Format
 		sql  string
 	}{
-		{Table, endless}, {formatPlanAnalyzed, endless}, {Table, "SELECT sleep_ms(60000)"},
+		{Table, endless}, {formatAnalyzed, endless}, {Table, "SELECT sleep_ms(60000)"},
 		// half-way through its result, its spill files, its export
 		{CSV, "FROM range(1000000000)"}, {NDJSON, "FROM range(1000000000)"}, {Parquet, "SELECT i, random() AS r FROM range(1000000000) t(i) ORDER BY r"},
 	} {

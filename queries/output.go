@@ -22,8 +22,7 @@ const (
 	NDJSON  Format = "ndjson"  // one object a line
 	Parquet Format = "parquet" // with zstd; DuckDB's own types
 
-	formatPlan         Format = "plan"
-	formatPlanAnalyzed Format = "plan analyzed"
+	formatAnalyzed Format = "plan, analyzed" // DuckDB's plan, and what each step took
 )
 
 // Formats lists the forms of a result.
@@ -45,7 +44,7 @@ func (o *Output) check(w io.Writer) error {
 	if o.MaxRows == 0 {
 		o.MaxRows = defaultMaxRows
 	}
-	if !slices.Contains(Formats, o.Format) && o.Format != formatPlan && o.Format != formatPlanAnalyzed {
+	if !slices.Contains(Formats, o.Format) && o.Format != formatAnalyzed {
 		return usagef("the form %q is not known: take table, csv, json, ndjson or parquet", o.Format)
 	}
 	if f, ok := w.(*os.File); ok && o.Format == Parquet {
@@ -61,7 +60,7 @@ func (o Output) write(ctx context.Context, e *engine, sh *shape, st statement, w
 	switch o.Format {
 	case Table:
 		return o.writeTable(ctx, e, sh, st, w)
-	case formatPlan, formatPlanAnalyzed:
+	case formatAnalyzed:
 		return Result{}, o.writePlan(ctx, e, st, w)
 	}
 	return o.export(ctx, e, sh, st, w)
@@ -94,7 +93,7 @@ func (o Output) export(ctx context.Context, e *engine, sh *shape, st statement, 
 		return Result{}, fmt.Errorf("read the result: %w", err)
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	if _, err := io.Copy(w, &contextReader{ctx, file}); err != nil {
+	if _, err := io.Copy(w, &contextReader{ctx, file, silent{}.Add}); err != nil {
 		return Result{}, fmt.Errorf("write the result: %w", err)
 	}
 	return Result{Rows: rows}, nil
@@ -146,21 +145,22 @@ func queryText(ctx context.Context, e *engine, text string, args []any) (out [][
 	return out, rows.Err()
 }
 
-// writePlan explains a statement that the probe let through: EXPLAIN itself is
+// writePlan analyzes a statement that the probe let through: EXPLAIN itself is
 // refused there, since EXPLAIN ANALYZE of a COPY writes.
 func (o Output) writePlan(ctx context.Context, e *engine, st statement, w io.Writer) error {
-	verb := "EXPLAIN "
-	if o.Format == formatPlanAnalyzed {
-		verb = "EXPLAIN ANALYZE "
-	}
-	rows, err := queryText(ctx, e, verb+st.text, st.args)
+	text, err := planText(ctx, e, "EXPLAIN ANALYZE ", st)
 	if err != nil {
 		return err
 	}
+	_, err = io.WriteString(w, text)
+	return err
+}
+
+func planText(ctx context.Context, e *engine, verb string, st statement) (string, error) {
+	rows, err := queryText(ctx, e, verb+st.text, st.args)
+	var b strings.Builder
 	for _, row := range rows {
-		if _, err := fmt.Fprintln(w, strings.TrimRight(row[len(row)-1].String, "\n")); err != nil {
-			return err
-		}
+		b.WriteString(strings.TrimRight(row[len(row)-1].String, "\n") + "\n")
 	}
-	return nil
+	return b.String(), err
 }

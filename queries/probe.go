@@ -17,7 +17,9 @@ type statement struct {
 	text string
 	args []any // [sql.NamedArg]
 
-	query *Query // that it is; nil for SQL of a command line
+	query  *Query // that it is; nil for SQL of a command line
+	values paramValues
+	given  map[string]string // what the user said of them
 }
 
 func (st statement) withoutValues() error {

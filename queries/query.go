@@ -282,19 +282,28 @@ var paramTypes = map[string]string{
 	"text": "VARCHAR", "choice": "VARCHAR", "list": "VARCHAR", "integer": "BIGINT", "number": "DOUBLE", "timestamp": "TIMESTAMPTZ",
 }
 
-// Query runs a canned query. Parameters that params does not name take their
-// default; from and to that of the session, if it has one.
+// Query runs a query of the library. Parameters that params does not name take
+// their default; from and to that of the session, if it has one.
 func (s *Session) Query(ctx context.Context, name string, params map[string]string, out Output, w io.Writer) (Result, error) {
-	q, err := s.opts.Library.Find(name)
+	st, win, err := s.statementOf(name, params)
 	if err != nil {
 		return Result{}, err
+	}
+	res, err := s.run(ctx, st, win, out, w)
+	return res, st.query.blame(err)
+}
+
+// statementOf is a query with its parameters, and the time range that it reads.
+func (s *Session) statementOf(name string, params map[string]string) (statement, window, error) {
+	q, err := s.opts.Library.Find(name)
+	if err != nil {
+		return statement{}, window{}, err
 	}
 	values, err := q.values(params, s.opts)
 	if err != nil {
-		return Result{}, err
+		return statement{}, window{}, err
 	}
-	res, err := s.run(ctx, statement{text: q.typed(), args: values.args(q), query: &q}, values.window(q), out, w)
-	return res, q.blame(err)
+	return statement{text: q.typed(), args: values.args(q), query: &q, values: values, given: params}, values.window(q), nil
 }
 
 // blame names the file of a query that cannot be run, where it is not ours.

@@ -2,8 +2,10 @@ package queries
 
 import (
 	"context"
+	"io"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -11,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/auditlake/auditlake/catalog"
+	"github.com/auditlake/auditlake/internal/faultproxy"
 	"github.com/auditlake/auditlake/storage"
 	"github.com/auditlake/auditlake/storage/storagetest"
 )
@@ -47,3 +50,54 @@ func TestALakeOnS3IsReadThroughTheCache(t *testing.T) {
 	require.ErrorContains(t, err, "fetch data file "+gone+": it is gone: if another engine has just rewritten the table ask again, else restore it; `auditlake verify`")
 	require.NotContains(t, err.Error(), "\n")
 }
+
+// Only the data files that the plan needs are asked for, each once, and explain
+// says so before.
+func TestOnlyPlannedFilesAreFetched(t *testing.T) {
+	ctx := context.Background()
+	server := storagetest.StartS3(t, "lake")
+	l := openLake(t, catalog.Config{
+		Type: "sqlite", URI: filepath.Join(t.TempDir(), "catalog.db"), Warehouse: "s3://lake/wh", Create: true, Storage: storage.Config{S3: server},
+	})
+	t.Cleanup(func() { storage.Register(storage.Config{}) })
+	l.commit(readLog(t)...)
+	proxy := faultproxy.StartHTTP(t, server.Endpoint)
+	watched := server
+	watched.Endpoint = proxy.URL
+	var bytes, shown int64
+	s := openTest(t, Tables(l.cat), Options{Storage: storage.Config{S3: watched}, CacheDir: filepath.Join(t.TempDir(), "cache"),
+		Progress: func(total int64) Progress { bytes = total; return &counter{&shown} }})
+	params := map[string]string{"from": "2026-03-03", "to": "2026-03-04"}
+
+	before, err := s.ExplainQuery(ctx, "action_ledger", params)
+	require.NoError(t, err)
+	planned := before.Tables[0]
+	require.Greater(t, planned.Files, 0)
+	require.Less(t, int64(planned.Files), planned.FilesTotal)
+	require.Equal(t, planned.Files, planned.Remote)
+	require.Zero(t, planned.Cached)
+	require.Equal(t, planned.Bytes, planned.FetchBytes)
+	require.Empty(t, before.Plan)
+	require.Empty(t, proxy.Kinds(""), "explain asks the object store for no data file")
+
+	res, err := s.Query(ctx, "action_ledger", params, Output{Format: CSV}, io.Discard)
+	require.NoError(t, err)
+	require.Equal(t, planned.Files, res.Files)
+	require.Equal(t, planned.Files, proxy.Count("get", ".parquet"))
+	require.Equal(t, planned.FetchBytes, bytes)
+	require.Equal(t, bytes, shown)
+
+	after, err := s.ExplainQuery(ctx, "action_ledger", params)
+	require.NoError(t, err)
+	require.Equal(t, planned.Files, after.Tables[0].Cached)
+	require.Zero(t, after.Tables[0].FetchBytes)
+	require.Contains(t, after.Plan, "PARQUET")
+	_, err = s.Query(ctx, "action_ledger", params, Output{Format: CSV}, io.Discard)
+	require.NoError(t, err)
+	require.Equal(t, planned.Files, proxy.Count("get", ".parquet"), "nothing is fetched twice")
+}
+
+type counter struct{ n *int64 }
+
+func (c *counter) Add(n int64) { atomic.AddInt64(c.n, n) }
+func (c *counter) Done()       {}

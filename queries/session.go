@@ -31,12 +31,18 @@ type Options struct {
 
 	CacheDir   string // for data files that are not local; needed only for those
 	CacheBytes int64  // 10 GiB if zero
+	// Progress shows a fetch of so many bytes to the cache. It may be nil.
+	Progress func(total int64) Progress
 
 	Threads     int           // all processors if zero
 	MemoryLimit int64         // bytes, of one run; 1 GiB if zero
 	TempDir     string        // for spill files and results on their way out; the system's if empty
 	TempBytes   int64         // most that a run may spill, bytes; 10 GiB if zero
 	Timeout     time.Duration // of one run; none if zero
+
+	// Tell takes what a query took for granted, a line each: the time range of a
+	// question without one, that there is nothing of what it asks for. It may be nil.
+	Tell func(string)
 
 	Now time.Time // what relative times are relative to; the time of Open if zero
 }
@@ -88,7 +94,7 @@ func Open(_ context.Context, opts Options) (*Session, error) {
 		opts.Now = time.Now()
 	}
 	s := &Session{opts: opts, pins: map[string]int64{}}
-	s.cache = &cache{dir: opts.CacheDir, limit: opts.CacheBytes, open: fromStorage(opts.Storage)}
+	s.cache = &cache{dir: opts.CacheDir, limit: opts.CacheBytes, open: fromStorage(opts.Storage), progress: opts.Progress}
 	return s, nil
 }
 
@@ -116,15 +122,18 @@ func (s *Session) SQL(ctx context.Context, text string, out Output, w io.Writer)
 	return s.run(ctx, statement{text: text}, window{s.opts.From, s.opts.To}, out, w)
 }
 
-// Explain writes DuckDB's plan of a SELECT. With analyze it runs the SELECT and
-// adds what each step took.
-func (s *Session) Explain(ctx context.Context, text string, analyze bool, w io.Writer) error {
-	out := Output{Format: formatPlan}
-	if analyze {
-		out.Format = formatPlanAnalyzed
-	}
-	_, err := s.run(ctx, statement{text: text}, window{s.opts.From, s.opts.To}, out, w)
+// Analyze runs a SELECT and writes DuckDB's plan of it with what each step took.
+func (s *Session) Analyze(ctx context.Context, text string, w io.Writer) error {
+	_, err := s.run(ctx, statement{text: text}, window{s.opts.From, s.opts.To}, Output{Format: formatAnalyzed}, w)
 	return err
+}
+
+// judgement is a statement that the probe let through, and what it reads.
+type judgement struct {
+	statement
+	tables []planned
+	shape  *shape
+	dir    string // of this run alone
 }
 
 // run is the way of every statement: plan, probe, open, write.
@@ -132,6 +141,28 @@ func (s *Session) run(ctx context.Context, st statement, win window, out Output,
 	if err := out.check(w); err != nil {
 		return res, err
 	}
+	err = s.judged(ctx, st, win, func(ctx context.Context, j judgement) error {
+		return s.opened(ctx, j, s.cache, func(e *engine) (err error) {
+			res, err = out.write(ctx, e, j.shape, j.statement, w)
+			res.SnapshotID = j.tables[0].plan.SnapshotID
+			for _, p := range j.tables {
+				if j.shape.reads[p.rows] {
+					res.Files += len(p.plan.Files)
+					res.FilesTotal += p.plan.FilesTotal
+				}
+			}
+			if err == nil && res.Rows == 0 {
+				s.tell(st.foundNothing(j))
+			}
+			return err
+		})
+	})
+	return res, err
+}
+
+// judged plans and probes a statement, within the time that a run may take, and
+// goes on with what the probe let through.
+func (s *Session) judged(ctx context.Context, st statement, win window, then func(context.Context, judgement) error) (err error) {
 	if s.opts.Timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, s.opts.Timeout)
@@ -140,39 +171,45 @@ func (s *Session) run(ctx context.Context, st statement, win window, out Output,
 	defer func() { err = explain(ctx, err, s.opts.Timeout) }()
 	tables, err := s.planAll(ctx, win)
 	if err != nil {
-		return res, err
+		return err
 	}
 	dir, remove, err := makeRunDir(s.opts.TempDir)
 	if err != nil {
-		return res, err
+		return err
 	}
 	defer func() { err = errors.Join(err, remove()) }()
 	sh, st, err := probe(ctx, tables, st, dir)
 	if err != nil {
-		return res, err
+		return err
 	}
-	paths, release, err := s.localPaths(ctx, tables, sh)
+	j := judgement{st, tables, sh, dir}
+	s.tell(st.rangeTaken(j))
+	return then(ctx, j)
+}
+
+// opened starts a locked engine over the files that a statement needs.
+func (s *Session) opened(ctx context.Context, j judgement, cache *cache, then func(*engine) error) (err error) {
+	paths, release, err := localPaths(ctx, cache, j.tables, j.shape)
 	if err != nil {
-		return res, err
+		return err
 	}
 	defer func() { err = errors.Join(err, release()) }()
-	e, err := openEngine(ctx, s.opts.Threads, s.opts.MemoryLimit, dir)
+	e, err := openEngine(ctx, s.opts.Threads, s.opts.MemoryLimit, j.dir)
 	if err != nil {
-		return res, err
+		return err
 	}
 	defer func() { err = errors.Join(err, e.close()) }()
-	if err := s.prepare(ctx, e, tables, sh, paths); err != nil {
-		return res, err
+	if err := s.prepare(ctx, e, j.tables, j.shape, paths); err != nil {
+		return err
 	}
-	res, err = out.write(ctx, e, sh, st, w)
-	res.SnapshotID = tables[0].plan.SnapshotID
-	for _, p := range tables {
-		if sh.reads[p.rows] {
-			res.Files += len(p.plan.Files)
-			res.FilesTotal += p.plan.FilesTotal
-		}
+	return then(e)
+}
+
+// tell says what a run took for granted, if there is something to say.
+func (s *Session) tell(text string) {
+	if text != "" && s.opts.Tell != nil {
+		s.opts.Tell(text)
 	}
-	return res, err
 }
 
 // prepare mounts the tables, locks the engine and takes repeats out where the
@@ -198,7 +235,7 @@ func (s *Session) prepare(ctx context.Context, e *engine, tables []planned, sh *
 
 // localPaths gives the files that the statement's tables need as paths of this
 // machine, fetched where they are not. They stay until release.
-func (s *Session) localPaths(ctx context.Context, tables []planned, sh *shape) (paths map[string][]string, release func() error, err error) {
+func localPaths(ctx context.Context, cache *cache, tables []planned, sh *shape) (paths map[string][]string, release func() error, err error) {
 	var fetch []catalog.PlannedFile
 	for _, p := range tables {
 		for _, f := range p.plan.Files {
@@ -207,7 +244,7 @@ func (s *Session) localPaths(ctx context.Context, tables []planned, sh *shape) (
 			}
 		}
 	}
-	held, release, err := s.cache.hold(ctx, fetch)
+	held, release, err := cache.hold(ctx, fetch)
 	if err != nil {
 		return nil, nil, err
 	}

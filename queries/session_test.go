@@ -161,10 +161,7 @@ func TestResultSaysWhatWasRead(t *testing.T) {
 	res, err := s.SQL(context.Background(), "SELECT * FROM agent_log", Output{MaxRows: 5}, &b)
 	require.NoError(t, err)
 	require.Equal(t, Result{Rows: 5, More: true, SnapshotID: 42, Files: 4, FilesTotal: 4}, res)
-	require.NoError(t, s.Explain(context.Background(), "SELECT count(*) FROM prompts", false, &b))
-	require.Contains(t, b.String(), "PARQUET")
-	b.Reset()
-	require.NoError(t, s.Explain(context.Background(), "SELECT count(*) FROM prompts;", true, &b))
+	require.NoError(t, s.Analyze(context.Background(), "SELECT count(*) FROM prompts;", &b))
 	require.Contains(t, b.String(), "Total Time")
-	require.Error(t, s.Explain(context.Background(), "ANALYZE COPY (SELECT 1) TO '/tmp/x'", false, &b))
+	require.Error(t, s.Analyze(context.Background(), "COPY (SELECT 1) TO '/tmp/x'", &b))
 }

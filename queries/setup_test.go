@@ -89,7 +89,7 @@ func requireSameAnswers(t *testing.T, s *Session, plain *engine) {
 	tables, err := s.planAll(ctx, window{})
 	require.NoError(t, err)
 	sh := &shape{reads: map[string]bool{"event_rows": true, "dead_letter_rows": true, "maintenance_rows": true}, repeats: true}
-	paths, release, err := s.localPaths(ctx, tables, sh)
+	paths, release, err := localPaths(ctx, s.cache, tables, sh)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, release()) }()
 	ours, err := openEngine(ctx, 2, 1<<30, t.TempDir())

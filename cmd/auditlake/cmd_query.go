@@ -85,9 +85,10 @@ func newCannedQuery(a *app, q queries.Query) *cobra.Command {
 	out := addRowsFlags(cmd)
 	f := cmd.Flags()
 	var (
-		pairs []string
-		asOf  string
-		id    int64
+		pairs   []string
+		asOf    string
+		id      int64
+		explain bool
 	)
 	for _, p := range q.Params {
 		doc := p.Doc
@@ -105,6 +106,7 @@ func newCannedQuery(a *app, q queries.Query) *cobra.Command {
 			complete(cmd, p.Name, "now", "24h", "7d", "30d")
 		}
 	}
+	f.BoolVar(&explain, "explain", false, "say which files it reads, and DuckDB's plan; fetch and run nothing")
 	f.StringArrayVar(&pairs, "param", nil, "a parameter as `NAME=VALUE`, instead of its flag")
 	f.Int64Var(&id, "snapshot", 0, "read snapshot `ID` of agent_events, not the current one")
 	f.StringVar(&asOf, "as-of", "", "read the tables as they were at this `TIME`")
@@ -121,6 +123,9 @@ func newCannedQuery(a *app, q queries.Query) *cobra.Command {
 			form, err := a.rows(out)
 			if err != nil {
 				return err
+			}
+			if explain {
+				return a.explain(form.Format, func() (queries.Reading, error) { return session.ExplainQuery(cmd.Context(), q.Name, params) })
 			}
 			_, err = session.Query(cmd.Context(), q.Name, params, form, a.stdout)
 			return err

@@ -34,10 +34,13 @@ nothing else and change nothing. --from and --to keep rows by event_time and sav
 	out := addRowsFlags(cmd)
 	cmd.Flags().StringVarP(&file, "file", "f", "", "read the SQL from `FILE` (- is stdin)")
 	cmd.Flags().BoolVar(&setup, "setup", false, "print the script for a plain DuckDB and run nothing")
-	cmd.Flags().BoolVar(&explain, "explain", false, "print DuckDB's plan and run nothing")
+	cmd.Flags().BoolVar(&explain, "explain", false, "say which files it reads, and DuckDB's plan; fetch and run nothing")
 	cmd.Flags().BoolVar(&analyze, "analyze", false, "run it and print what each step took")
 	mustNot(cmd.MarkFlagFilename("file", "sql"))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if (setup && explain) || (setup && analyze) || (explain && analyze) {
+			return usagef("--setup, --explain and --analyze do different things: give one of them")
+		}
 		text, err := a.sqlText(args, file, setup)
 		if err != nil {
 			return err
@@ -57,8 +60,10 @@ nothing else and change nothing. --from and --to keep rows by event_time and sav
 					return err
 				}
 				return a.say("%s", strings.TrimSuffix(script, "\n"))
-			case explain || analyze:
-				return session.Explain(cmd.Context(), text, analyze, a.stdout)
+			case explain:
+				return a.explain(form.Format, func() (queries.Reading, error) { return session.Explain(cmd.Context(), text) })
+			case analyze:
+				return session.Analyze(cmd.Context(), text, a.stdout)
 			}
 			_, err = session.SQL(cmd.Context(), text, form, a.stdout)
 			return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -105,4 +106,30 @@ func TestExamplesOfQueriesParse(t *testing.T) {
 			require.Empty(t, cmd.Flags().Args(), "%s: %s", q.Name, text)
 		}
 	}
+}
+
+func TestExplainOnTheCommandLine(t *testing.T) {
+	l := newLab(t)
+	for i := range 30 {
+		l.send(recordOf(i%3, prompt(i)))
+	}
+	l.catchUp()
+	for _, args := range [][]string{{"query", "action_ledger"}, {"sql", "FROM actions"}} {
+		text := l.must(append(args, "--explain")...)
+		require.Regexp(t, `(?m)^table +files +of +size +of +row groups +rows$`, text)
+		require.Regexp(t, `(?m)^agent_events +\d+ +\d+ +\S+ KiB .* 30$`, text)
+		require.Contains(t, text, "PARQUET")
+		var r queries.Reading
+		require.NoError(t, json.Unmarshal([]byte(l.must(append(args, "--explain", "--json")...)), &r))
+		require.Len(t, r.Tables, 1)
+		require.EqualValues(t, 30, r.Tables[0].Rows)
+		requireOneLine(t, l.call(append(args, "--explain", "-o", "csv")...), exitUsage, "leave -o csv out")
+	}
+	require.Contains(t, l.must("sql", "--explain", "SELECT 1"), "It reads no table.")
+	requireOneLine(t, l.call("sql", "--explain", "--analyze", "SELECT 1"), exitUsage, "give one of them")
+	require.Contains(t, l.must("sql", "--analyze", "FROM actions"), "Total Time")
+
+	r := l.call("query", "run_timeline", "--run", "nobody's", "-o", "json")
+	require.Equal(t, exitDone, r.code)
+	require.Regexp(t, `^time range: all of it, \d{4}-\S+Z to \d{4}-\S+Z \(no --from, --to\)\nno rows: nothing of run "nobody's" in \S+ to \S+\n$`, r.stderr)
 }

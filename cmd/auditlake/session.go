@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,8 +19,9 @@ func (a *app) withSession(ctx context.Context, s scan, do func(*catalog.Catalog,
 			Planner: queries.Tables(cat), Storage: cat.Storage(), Library: a.queryLibrary(),
 			SnapshotID: s.snapshot, AsOf: s.asOf, From: s.from, To: s.to,
 			CacheDir: a.cfg.SQL.CacheDir, CacheBytes: a.cfg.SQL.CacheSize.Bytes(),
-			Threads: int(a.cfg.SQL.Threads), MemoryLimit: a.cfg.SQL.MemoryLimit.Bytes(),
-			Timeout: a.cfg.SQL.Timeout.Std(), Now: time.Now(),
+			Progress: func(total int64) queries.Progress { return ui.NewByteProgress(a.stderr, "fetching", total) },
+			Threads:  int(a.cfg.SQL.Threads), MemoryLimit: a.cfg.SQL.MemoryLimit.Bytes(),
+			Timeout: a.cfg.SQL.Timeout.Std(), Now: time.Now(), Tell: func(text string) { a.note("%s", text) },
 		})
 		if err != nil {
 			return err
@@ -51,4 +53,45 @@ func (a *app) rows(f *rowsFlags) (queries.Output, error) {
 		out.MaxRows = f.limit
 	}
 	return out, nil
+}
+
+// explain asks what a statement reads, and tells people or machines.
+func (a *app) explain(form queries.Format, ask func() (queries.Reading, error)) error {
+	if form != queries.Table && form != queries.JSON {
+		return usagef("--explain tells what is read, as a table or as JSON: leave -o %s out", form)
+	}
+	r, err := ask()
+	if err != nil {
+		return err
+	}
+	return a.writeReading(r, string(form))
+}
+
+func (a *app) writeReading(r queries.Reading, form string) error {
+	if form == asJSON {
+		return writeJSON(a.stdout, r)
+	}
+	if len(r.Tables) == 0 {
+		return a.say("It reads no table.\n\n%s", strings.TrimRight(r.Plan, "\n"))
+	}
+	var rows [][]string
+	var fetch, cached int
+	var fetchBytes int64
+	for _, t := range r.Tables {
+		fetch, cached, fetchBytes = fetch+t.Remote-t.Cached, cached+t.Cached, fetchBytes+t.FetchBytes
+		rows = append(rows, []string{
+			t.Table, ui.Count(int64(t.Files)), ui.Count(t.FilesTotal), ui.Bytes(t.Bytes), ui.Bytes(t.BytesTotal), ui.Count(int64(t.RowGroups)), ui.Count(t.Rows)})
+	}
+	if err := ui.Table(a.stdout, []string{"table", "files>", "of>", "size>", "of>", "row groups>", "rows>"}, rows); err != nil {
+		return err
+	}
+	if fetch+cached > 0 {
+		if err := a.say("\n%s data files are in the cache, %s must be fetched first (%s).", ui.Count(int64(cached)), ui.Count(int64(fetch)), ui.Bytes(fetchBytes)); err != nil {
+			return err
+		}
+	}
+	if r.Plan == "" {
+		return a.say("DuckDB's own plan needs the files: run the query once, or see it with --analyze.")
+	}
+	return a.say("\n%s", strings.TrimRight(r.Plan, "\n"))
 }
