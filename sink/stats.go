@@ -70,9 +70,9 @@ type OwnedPartition struct {
 	Watermark time.Time
 
 	// Where the loop is in it, for lookForGaps.
-	topicID string
-	next    int64
-	moved   time.Time
+	of    *progress // only which one it is, and its id, which stays
+	next  int64
+	moved time.Time
 }
 
 // Lag is how many offsets the tables are behind.
@@ -108,7 +108,7 @@ func (s *Sink) snapshot() Stats {
 	for tp, p := range s.owned {
 		out.Owned = append(out.Owned, OwnedPartition{
 			Topic: tp.topic, Partition: tp.partition, Committed: p.start, HighWatermark: p.high, Readable: -1, Watermark: p.watermark,
-			topicID: p.id.TopicID, next: p.next, moved: p.moved})
+			of: p, next: p.next, moved: p.moved})
 	}
 	slices.SortFunc(out.Owned, func(a, b OwnedPartition) int {
 		return catalog.TopicPartition{Topic: a.Topic, Partition: a.Partition}.Compare(catalog.TopicPartition{Topic: b.Topic, Partition: b.Partition})

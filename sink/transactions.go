@@ -42,10 +42,10 @@ func (k peeker) next(ctx context.Context, tp topicPartition, topicID string, fro
 	if k.readUncommitted {
 		isolation, req.IsolationLevel = kgo.ReadUncommitted(), 0
 	}
-	req.MinBytes, req.MaxBytes, req.SessionEpoch = 1, fetchMaxBytes, -1
+	req.MinBytes, req.MaxBytes, req.SessionEpoch = 1, peekBytes, -1
 	topic, partition := kmsg.NewFetchRequestTopic(), kmsg.NewFetchRequestTopicPartition()
 	topic.Topic, topic.TopicID = tp.topic, id
-	partition.Partition, partition.FetchOffset, partition.PartitionMaxBytes = tp.partition, from, fetchMaxBytes
+	partition.Partition, partition.FetchOffset, partition.PartitionMaxBytes = tp.partition, from, peekBytes
 	topic.Partitions = append(topic.Partitions, partition)
 	req.Topics = append(req.Topics, topic)
 	answer, err := k.client.Broker(int(leader)).RetriableRequest(ctx, req)
@@ -71,19 +71,32 @@ func (k peeker) next(ctx context.Context, tp topicPartition, topicID string, fro
 	return max(next, from), false, nil
 }
 
-// peekAfter is how long a topic partition is silent below where it can be read to before
-// it is asked whether anything is left to come.
-const peekAfter = time.Second
+const (
+	// peekAfter is how long a topic partition is silent below where it can be read to
+	// before it is asked whether anything is left to come.
+	peekAfter = time.Second
+	// peekAgain is how long a record that was found is waited for: compaction may take
+	// it before the consumer fetches it.
+	peekAgain = 10 * time.Second
+	// peekBytes is what a peek asks for, of which it gets a record batch at least: a
+	// topic partition may be silent because others have much to read.
+	peekBytes = 256 << 10
+)
 
-// emptyUntil is how far nothing is left to read from an offset on; it is from itself
-// where something is left before end, or that is not known. found tells which.
+// emptyUntil is how far it is known, towards end, that nothing is left to read from an
+// offset on. found is whether a record is there.
 func (s *Sink) emptyUntil(ctx context.Context, tp topicPartition, topicID string, from, end int64) (next int64, found bool) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	for next = from; next < end; {
 		at, found, err := s.peek(ctx, tp, topicID, next)
-		if err != nil || found || at <= next {
-			return from, found // what is there comes by the consumer, and so do errors
+		switch {
+		case err != nil:
+			return next, false // the consumer says it
+		case found:
+			return at, true
+		case at <= next:
+			return next, false
 		}
 		next = at
 	}
@@ -103,20 +116,19 @@ func (s *Sink) moveOver(ctx context.Context, p *progress, next int64) error {
 	return nil
 }
 
-// gap is where a topic partition has nothing to read: [from, to).
+// gap is where a topic partition has nothing to read: [from, to). It is of one reading:
+// another one, from a rewind or an assignment on, may find other records there.
 type gap struct {
-	topicID  string
+	of       *progress
 	from, to int64
-	found    bool // a record, instead
+	found    time.Time // when a record was there, instead
 }
 
 // lookForGaps finds where nothing is left to read before what comes later can be read:
 // records of aborted transactions whose markers come later, or batches that compaction
 // has emptied. It looks from beside the loop, which a broker that hangs must not hold,
-// and at each offset once: known is what it found before.
+// and at each offset once, or seldom: known is what it found before.
 func (s *Sink) lookForGaps(ctx context.Context, known map[topicPartition]gap, ends map[topicPartition]ends) map[topicPartition]gap {
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
-	defer cancel()
 	s.told.mu.Lock()
 	owned := s.told.last.Owned
 	s.told.mu.Unlock()
@@ -124,14 +136,17 @@ func (s *Sink) lookForGaps(ctx context.Context, known map[topicPartition]gap, en
 	for _, p := range owned {
 		tp := topicPartition{p.Topic, p.Partition}
 		g, ok := known[tp]
-		if !ok || g.topicID != p.topicID || g.from != p.next {
+		if !ok || g.of != p.of || g.from != p.next || !g.found.IsZero() && time.Since(g.found) >= peekAgain {
 			if end, ok := ends[tp]; !ok || p.next >= end.readable || time.Since(p.moved) < peekAfter {
 				continue
 			}
-			g = gap{topicID: p.topicID, from: p.next}
-			g.to, g.found = s.emptyUntil(ctx, tp, p.topicID, p.next, ends[tp].readable)
+			var found bool
+			g = gap{of: p.of, from: p.next}
+			if g.to, found = s.emptyUntil(ctx, tp, p.of.id.TopicID, p.next, ends[tp].readable); found && g.to == g.from {
+				g.found = time.Now()
+			}
 		}
-		if g.found || g.to > g.from {
+		if !g.found.IsZero() || g.to > g.from {
 			gaps[tp] = g
 		}
 	}
@@ -145,7 +160,7 @@ func (s *Sink) passGaps(ctx context.Context) error {
 	s.told.mu.Unlock()
 	for tp, g := range gaps {
 		p := s.owned[tp]
-		if s.rewind || p == nil || p.id.TopicID != g.topicID || p.next != g.from || g.found {
+		if s.rewind || p == nil || p != g.of || p.next != g.from || g.to == g.from {
 			continue
 		}
 		if err := s.moveOver(ctx, p, g.to); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -62,6 +63,7 @@ func TestGaps(t *testing.T) {
 	ctx, tp, silent := context.Background(), topicPartition{"t", 1}, time.Now().Add(-time.Minute)
 	var asked []int64
 	next, found := int64(9), false
+	p := &progress{id: catalog.TopicPartition{TopicID: "id"}, start: 3}
 	s := &Sink{log: slog.New(slog.DiscardHandler), batch: &batch{}}
 	s.peek = func(_ context.Context, _ topicPartition, topicID string, from int64) (int64, bool, error) {
 		require.Equal(t, "id", topicID)
@@ -70,42 +72,101 @@ func TestGaps(t *testing.T) {
 	}
 	look := func(known map[topicPartition]gap, at int64, moved time.Time) map[topicPartition]gap {
 		asked = nil
-		s.told.last.Owned = []OwnedPartition{{Topic: "t", Partition: 1, topicID: "id", next: at, moved: moved}}
+		s.told.last.Owned = []OwnedPartition{{Topic: "t", Partition: 1, of: p, next: at, moved: moved}}
 		return s.lookForGaps(ctx, known, map[topicPartition]ends{tp: {high: 12, readable: 9}})
 	}
 	require.Empty(t, look(nil, 5, time.Now()))
 	require.Empty(t, look(nil, 9, silent))
 	require.Empty(t, asked, "records came just now, or it is at the end")
 	gaps := look(nil, 5, silent)
-	require.Equal(t, map[topicPartition]gap{tp: {topicID: "id", from: 5, to: 9}}, gaps)
+	require.Equal(t, map[topicPartition]gap{tp: {of: p, from: 5, to: 9}}, gaps)
 	require.Equal(t, gaps, look(gaps, 5, silent))
 	require.Empty(t, asked, "it is known")
-	found = true
+	before := gaps
+	p = &progress{id: p.id, start: 3}
+	gaps = look(before, 5, silent)
+	require.Equal(t, []int64{5}, asked, "it is read anew")
+
+	found, next = true, 6
 	records := look(gaps, 6, silent)
 	require.Equal(t, []int64{6}, asked)
 	require.Equal(t, records, look(records, 6, silent))
 	require.Empty(t, asked)
+	seen := records[tp]
+	seen.found = seen.found.Add(-peekAgain)
+	found, next = false, 9
+	require.Equal(t, map[topicPartition]gap{tp: {of: p, from: 6, to: 9}}, look(map[topicPartition]gap{tp: seen}, 6, silent), "it was compacted away meanwhile")
+	found, next = true, 8
+	require.Equal(t, map[topicPartition]gap{tp: {of: p, from: 6, to: 8}}, look(nil, 6, silent), "up to the record")
 	found, next = false, 7
 	require.Empty(t, look(nil, 7, silent), "the broker does not know the end yet")
 	require.Equal(t, []int64{7}, asked)
 
 	s.told.gaps = gaps
-	pass := func(p progress) progress {
-		s.owned = map[topicPartition]*progress{tp: &p}
+	pass := func(p *progress, at int64) int64 {
+		p.next = at
+		s.owned = map[topicPartition]*progress{tp: p}
 		require.NoError(t, s.passGaps(ctx))
-		return p
+		return p.next
 	}
-	at := func(id string, next int64) progress {
-		return progress{id: catalog.TopicPartition{TopicID: id}, start: 3, next: next}
-	}
-	require.Equal(t, at("id", 6), pass(at("id", 6)))
-	require.Equal(t, at("another", 5), pass(at("another", 5)))
+	require.EqualValues(t, 6, pass(p, 6))
+	require.EqualValues(t, 5, pass(before[tp].of, 5), "of another reading")
 	s.rewind = true
-	require.Equal(t, at("id", 5), pass(at("id", 5)))
+	require.EqualValues(t, 5, pass(p, 5))
 	s.rewind = false
-	want := at("id", 9)
-	want.tally.holes = []catalog.Hole{{Start: 5, End: 9}}
-	require.Equal(t, want, pass(at("id", 5)))
+	require.EqualValues(t, 9, pass(p, 5))
+	require.Equal(t, []catalog.Hole{{Start: 5, End: 9}}, p.tally.holes)
 	s.told.gaps = records
-	require.Equal(t, at("id", 6), pass(at("id", 6)), "a record comes by the consumer")
+	require.EqualValues(t, 6, pass(p, 6), "a record comes by the consumer")
+}
+
+// What is known to be empty is passed over, though the rest is not known; and each topic
+// partition has its time.
+func TestGapsInParts(t *testing.T) {
+	s := &Sink{}
+	s.peek = func(ctx context.Context, tp topicPartition, _ string, from int64) (int64, bool, error) {
+		switch {
+		case from < 6:
+			return from + 1, false, nil
+		case tp.partition == 0: // it hangs
+			<-ctx.Done()
+			return 0, false, ctx.Err()
+		}
+		return from, false, nil
+	}
+	ends := map[topicPartition]ends{}
+	for i := range int32(2) {
+		s.told.last.Owned = append(s.told.last.Owned, OwnedPartition{Topic: "t", Partition: i, of: &progress{}, next: 3})
+		ends[topicPartition{"t", i}] = struct{ high, readable int64 }{9, 9}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		gaps := s.lookForGaps(t.Context(), nil, ends)
+		require.Len(t, gaps, 2)
+		for tp, g := range gaps {
+			require.EqualValues(t, 6, g.to, "%v", tp)
+		}
+	})
+}
+
+// A job has nobody beside it who looks for gaps, and nobody who hears how it does: one at
+// the end of what it is to read does not hold it.
+func TestJobAlonePassesAGapAtItsEnd(t *testing.T) {
+	t.Parallel()
+	l, ctx := newLab(t), context.Background()
+	l.topic = "held-alone"
+	require.NoError(t, l.broker.CreateTopic(l.topic, 1, nil))
+	aborted, open := l.producer(kgo.TransactionalID("aborted")), l.producer(kgo.TransactionalID("open"))
+	l.sendTo(l.producer(), l.topic, 0)
+	l.sent++
+	require.NoError(t, aborted.BeginTransaction())
+	l.sendTo(aborted, l.topic, 0)
+	require.NoError(t, open.BeginTransaction())
+	l.sendTo(open, l.topic, 0)
+	require.NoError(t, aborted.EndTransaction(ctx, kgo.TryAbort))
+	cfg := l.config()
+	require.Nil(t, cfg.OnProgress)
+	require.EqualValues(t, 1, l.catchUp(cfg).CommittedRows)
+	require.EqualValues(t, 2, l.next(), "the last stable offset")
+	l.requireOnce()
+	require.NoError(t, open.EndTransaction(ctx, kgo.TryAbort))
 }
