@@ -48,25 +48,28 @@ func (s *Sink) giveUp(ctx context.Context, err error) (wait time.Duration, _ err
 }
 
 // mayMend tells whether err may go away by itself. A job's does not, while it runs:
-// whoever starts it tries again. What is refused at the start is a mistake; what
-// worked before may work again: a token that ran out, a server that is read-only for
-// as long as another one takes over. It worked where the tables could be read and hold
-// a snapshot commit, be it an earlier run's: a sink may be idle for long. A table that is
-// gone, another one, or of another schema stays so until somebody acts.
-func (s *Sink) mayMend(err error) bool {
+// whoever starts it tries again.
+func (s *Sink) mayMend(err error) bool { return !s.cfg.UntilCaughtUp && !s.stays(err) }
+
+// stays tells whether somebody has to act on err. What is refused at the start is a
+// mistake; what worked before may work again: a token that ran out, a server that is
+// read-only for as long as another one takes over. It worked where the tables could be
+// read and hold a snapshot commit, be it an earlier run's: a sink may be idle for long. A
+// table that is gone, another one, or of another schema stays so until somebody acts.
+func (s *Sink) stays(err error) bool {
 	var ours *Error
 	var config *catalog.ConfigError
 	var knows interface{ ExitCode() int }
 	worked := !s.stats.LastCommit.IsZero()
 	switch {
-	case s.cfg.UntilCaughtUp, errors.As(err, &ours):
-		return false
+	case errors.As(err, &ours):
+		return true
 	case errors.As(err, &config):
-		return config.Access && worked
+		return !config.Access || !worked
 	case errors.As(err, &knows) && knows.ExitCode() == 2:
-		return worked
+		return !worked
 	}
-	return true
+	return false
 }
 
 // couldNotTakeOver is the end of an assignment that found no answer: the client

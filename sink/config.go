@@ -132,8 +132,8 @@ func New(cfg Config, cat *catalog.Catalog) (*Sink, error) {
 type Error struct {
 	Text  string
 	Usage bool // a mistake of configuration, not of the world
-	// Refused tells that going on would skip, repeat or mix up records: starting again
-	// cannot help either.
+	// Refused tells that going on could skip, repeat or mix up records: nothing is to
+	// start it again before somebody has acted, or looked where the text says so.
 	Refused bool
 	Err     error
 }

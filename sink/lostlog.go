@@ -1,12 +1,18 @@
 package sink
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/auditlake/auditlake/catalog"
 )
 
 // lostLog is the end of a sink whose log does not hold what is to be read next: it
@@ -14,9 +20,8 @@ import (
 // nobody could read it again. In the other it must not: other records have its offsets
 // by now, or will. So all topic partitions are judged before anything lands.
 func (s *Sink) lostLog(ctx context.Context, fetches kgo.Fetches) error {
-	var unknown, later error
-	var at *progress // whose log begins later, and where
-	var first int64
+	var out []*progress // whose logs do not hold what is next
+	again := false
 	for _, fe := range fetches.Errors() {
 		p := s.owned[topicPartition{fe.Topic, fe.Partition}]
 		var cut *kgo.ErrDataLoss
@@ -26,32 +31,24 @@ func (s *Sink) lostLog(ctx context.Context, fetches kgo.Fetches) error {
 			if err := s.truncated(p, cut); err != nil {
 				return err
 			}
-		case errors.Is(fe.Err, kerr.OffsetOutOfRange) && !s.rewind: // of what is read next, not of before
-			begins, err := s.logBegins(ctx, p)
-			switch {
-			case err != nil:
-				unknown = errors.Join(fe.Err, err)
-			case p.next >= begins:
-				next := p.next
-				s.dropLocked()
-				return &Error{Refused: true, Text: fmt.Sprintf("the log of %s/%d no longer holds offset %d, to which it was read: it was truncated. "+
-					"The table is at offset %d: see that the log still holds the records before that, or go on under another catalog.namespace",
-					fe.Topic, fe.Partition, next, p.start), Err: fe.Err}
-			default:
-				at, first, later = p, begins, fe.Err
-			}
+			again = true
+		case errors.Is(fe.Err, kerr.OffsetOutOfRange) && !s.rewind && !slices.Contains(out, p): // of what is read next, not of before
+			out = append(out, p)
 		}
 	}
-	switch {
-	case unknown != nil:
-		return unknown // what is pending may be of a truncated log: it is dropped and read again
-	case at != nil:
-		return s.begunLater(at, first, later)
+	if err := s.outOfRange(ctx, out); err != nil {
+		return err
+	}
+	if again {
+		s.dropLocked()
+		s.rewind = true
 	}
 	return nil
 }
 
-// truncated is nil where the log is read anew from the table's offset in any case.
+// truncated is nil where it is right to read on from the table's offset: that is about
+// to happen in any case, or nothing that was taken was cut off. The client tells of a
+// truncation also after it was sent back, and of records that it had not handed out.
 func (s *Sink) truncated(p *progress, cut *kgo.ErrDataLoss) error {
 	if cut.ResetTo < p.start {
 		s.dropLocked()
@@ -60,40 +57,135 @@ func (s *Sink) truncated(p *progress, cut *kgo.ErrDataLoss) error {
 	if s.rewind {
 		return nil
 	}
-	next := p.next
+	if cut.ResetTo >= p.next {
+		s.log.Warn("a log was truncated, none of what was read of it; it is read again from where the tables are",
+			"topic", p.id.Topic, "partition", p.id.Partition, "to", cut.ResetTo, "read_to", p.next)
+		return nil
+	}
+	next := max(p.next, cut.ConsumedTo)
 	s.dropLocked()
 	return &Error{Text: fmt.Sprintf("the log of %s/%d was truncated to %d after it was read to %d: nothing of that is in the tables; start again to read the log as it is now",
 		p.id.Topic, p.id.Partition, cut.ResetTo, next), Err: cut}
 }
 
-// logBegins asks Kafka for the first offset of a topic partition.
-func (s *Sink) logBegins(ctx context.Context, p *progress) (int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
-	defer cancel()
-	starts, err := s.admin.ListStartOffsets(ctx, p.id.Topic)
-	first, ok := starts.Lookup(p.id.Topic, p.id.Partition)
+// outOfRange judges topic partitions of which Kafka says that their logs do not hold
+// what is next.
+//
+// Where Kafka does not say where one of the logs begins, what is pending may be of a
+// truncated one, and is dropped at once: neither a rebalance nor a stop may land it. A
+// batch lands whole or not at all, so what it has of the other logs is dropped with it.
+// It is read again from where the tables are, if those logs still hold it then; of one
+// that begins later by now that is refused.
+func (s *Sink) outOfRange(ctx context.Context, out []*progress) error {
+	if len(out) == 0 {
+		return nil
+	}
+	begins, unknown := s.logsBegin(ctx, out)
+	var ended []string
+	var later []catalog.Range // what is lost
+	for _, p := range out {
+		first, known := begins[p]
+		switch {
+		case !known: // unknown says why
+		case p.next >= first:
+			ended = append(ended, fmt.Sprintf("the log of %s/%d no longer holds offset %d, to which it was read, and begins at %d (the table is at offset %d)",
+				p.id.Topic, p.id.Partition, p.next, first, p.start))
+		default:
+			later = append(later, catalog.Range{TopicPartition: p.id, Start: p.next, End: first})
+		}
+	}
 	switch {
-	case err != nil:
-	case !ok:
-		err = kerr.UnknownTopicOrPartition
-	default:
-		err = first.Err
+	case len(ended) > 0:
+		s.dropLocked()
+		return &Error{Refused: true, Text: strings.Join(ended, "; ") + ": it seems truncated. Nothing of what was pending is in the tables. " +
+			"See that the log still holds the last records that the table has: if so, start again; if not, go on under another catalog.namespace", Err: kerr.OffsetOutOfRange}
+	case unknown != nil:
+		s.dropLocked()
+		s.rewind = true
+		return unknown
 	}
-	if err != nil {
-		return 0, fmt.Errorf("first offset of %s/%d: %w", p.id.Topic, p.id.Partition, err)
-	}
-	return first.Offset, nil
+	return s.begunLater(ctx, later)
 }
 
-// begunLater is the end of a sink of which records were deleted before it read them.
-func (s *Sink) begunLater(p *progress, first int64, cause error) error {
-	next := p.next
+// Kafka is asked so often where logs begin before that counts as not known.
+const (
+	beginTries = 3
+	beginWait  = 200 * time.Millisecond
+)
+
+// logsBegin asks Kafka for the first offsets of topic partitions. Those that it does
+// not tell are missing, and unknown says why. A stop does not end it at once: what is
+// pending lands or not by what it finds.
+func (s *Sink) logsBegin(ctx context.Context, of []*progress) (begins map[*progress]int64, unknown error) {
+	ctx, cancel := detached(ctx, s.cfg.ShutdownTimeout)
+	defer cancel()
+	var topics []string
+	for _, p := range of {
+		if !slices.Contains(topics, p.id.Topic) {
+			topics = append(topics, p.id.Topic)
+		}
+	}
+	begins = map[*progress]int64{}
+	for try := 1; ; try++ {
+		askCtx, cancel := context.WithTimeout(ctx, connectTimeout/beginTries)
+		starts, err := s.admin.ListStartOffsets(askCtx, topics...) // with an error too it has what it was told
+		cancel()
+		unknown = nil
+		for _, p := range of {
+			if _, told := begins[p]; told {
+				continue
+			}
+			first, ok := starts.Lookup(p.id.Topic, p.id.Partition)
+			switch {
+			case ok && first.Err == nil:
+				begins[p] = first.Offset
+			case unknown == nil:
+				unknown = fmt.Errorf("the log of %s/%d does not hold offset %d, and Kafka does not say where it begins: %w",
+					p.id.Topic, p.id.Partition, p.next, cmp.Or(first.Err, err, error(kerr.UnknownTopicOrPartition)))
+			}
+		}
+		if unknown == nil || try == beginTries {
+			return begins, unknown
+		}
+		select {
+		case <-ctx.Done():
+			return begins, unknown
+		case <-time.After(beginWait):
+		}
+	}
+}
+
+// begunLater is the end of a sink of which records were deleted before it read them;
+// nil where there are none.
+func (s *Sink) begunLater(ctx context.Context, lost []catalog.Range) error {
+	if len(lost) == 0 {
+		return nil
+	}
 	err := s.landPending()
 	if gaveWay(err) {
-		return &Error{Text: fmt.Sprintf("the log of %s/%d no longer holds offset %d, and another sink has read on: start again", p.id.Topic, p.id.Partition, next), Err: cause}
+		// A new owner may have read what this sink has lost.
+		all := lost
+		if lost = s.notTaken(ctx, all, err); len(lost) == 0 {
+			return &Error{Text: fmt.Sprintf("the log of %s/%d no longer holds offset %d, and another sink has read on: start again",
+				all[0].Topic, all[0].Partition, all[0].Start), Err: kerr.OffsetOutOfRange}
+		}
 	}
-	if err != nil {
-		next = p.start
+	for i := range lost {
+		// Where the table is now, whether or not what was pending has landed.
+		lost[i].Start = s.owned[topicPartition{lost[i].Topic, lost[i].Partition}].start
 	}
-	return withNotLanded(gone(p.id, next, first), err)
+	return withNotLanded(gone(lost...), err)
+}
+
+// notTaken leaves out what is of topic partitions that another sink has taken over: the
+// one that fenced names, and those of which the table says so, if it can be asked.
+func (s *Sink) notTaken(ctx context.Context, lost []catalog.Range, fenced error) []catalog.Range {
+	var by *catalog.FencedError
+	errors.As(fenced, &by)
+	held, err := s.askTables(context.WithoutCancel(ctx))
+	return slices.DeleteFunc(slices.Clone(lost), func(r catalog.Range) bool {
+		p := s.owned[topicPartition{r.Topic, r.Partition}]
+		at, known := held.offsets[r.TopicPartition]
+		return r.TopicPartition == by.Partition || err == nil && known && (at.Next != p.start || at.Mark != p.seen)
+	})
 }

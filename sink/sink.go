@@ -163,12 +163,28 @@ func (s *Sink) consume(ctx context.Context, watched <-chan error) error {
 	case ctx.Err() == nil:
 		return err
 	}
-	flushed := s.lastFlush(err)
-	var ours *Error
-	if flushed == nil && errors.As(err, &ours) {
-		return err // the stop came amid the end for another reason
+	if reason := s.reasonBeside(err, watched); reason != nil {
+		return withNotLanded(reason, s.lastFlush(ctx.Err()))
 	}
-	return flushed
+	return s.lastFlush(err)
+}
+
+// reasonBeside is why a sink that was told to stop would have ended all the same, nil if
+// it would not: it is to say so, for the next one ends by it too. err ended the loop.
+func (s *Sink) reasonBeside(err error, watched <-chan error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var found error
+	select {
+	case found = <-watched:
+	default:
+	}
+	for _, reason := range []error{err, s.stop, found} {
+		if reason != nil && s.stays(reason) {
+			return reason
+		}
+	}
+	return nil
 }
 
 // stopBy is when a sink that was told to stop must have stopped.

@@ -113,85 +113,6 @@ func TestWhatIsPendingLandsBeforeAnEnd(t *testing.T) {
 	})
 }
 
-// Of a log that was truncated nothing that is pending may land: other records have its
-// offsets by now, or will. That comes before whatever else ends the sink.
-func TestTruncatedLog(t *testing.T) {
-	cut := func(to int64) kgo.Fetches {
-		return fetched("cut", kadm.TopicID{}, &kgo.ErrDataLoss{Topic: "cut", ConsumedTo: 17, ResetTo: to})
-	}
-	outOfRange := fetched("cut", kadm.TopicID{}, kerr.OffsetOutOfRange)
-	for name, tc := range map[string]struct {
-		poll kgo.Fetches
-		want string
-		code int
-	}{
-		"after what the tables hold":      {cut(12), "the log of cut/0 was truncated to 12 after it was read to 17", 1},
-		"before":                          {cut(8), "the table is at offset 10 of cut/0, the log ends at 8", 3},
-		"the broker does not say how far": {outOfRange, "the log of cut/0 no longer holds offset 17, to which it was read: it was truncated. The table is at offset 10", 3},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			l := newLab(t)
-			d := l.pendingOf("cut", 10, 7)
-			err := d.work(t.Context(), append(kgo.NewErrFetch(kerr.GroupAuthorizationFailed), tc.poll...))
-			var ours *Error
-			require.ErrorAs(t, err, &ours)
-			require.ErrorContains(t, err, tc.want)
-			require.Equal(t, tc.code, ours.ExitCode())
-			require.Zero(t, d.Stats().Pending)
-			require.EqualValues(t, 10, l.next())
-		})
-	}
-}
-
-// begins is a cluster of which some topics are asked in vain, and others have lost
-// their first records.
-type begins struct {
-	cluster
-	at map[string]int64
-}
-
-func (b begins) ListStartOffsets(_ context.Context, topics ...string) (kadm.ListedOffsets, error) {
-	out := kadm.ListedOffsets{}
-	for _, topic := range topics {
-		if at, ok := b.at[topic]; ok {
-			out[topic] = map[int32]kadm.ListedOffset{0: {Topic: topic, Offset: at}}
-		}
-	}
-	return out, nil
-}
-
-// All topic partitions of a poll are judged before what is pending of any lands.
-func TestLogsAreJudgedTogether(t *testing.T) {
-	poll := append(fetched("a", kadm.TopicID{}, kerr.OffsetOutOfRange), fetched("b", kadm.TopicID{}, kerr.OffsetOutOfRange)...)
-	judge := func(at map[string]int64, change func(*Sink)) (*Sink, error) {
-		s, err := New(Config{Brokers: []string{"b"}, Topics: []string{"a", "b"}, Log: slog.New(slog.DiscardHandler)}, nil)
-		require.NoError(t, err)
-		s.admin = begins{at: at}
-		for _, topic := range []string{"a", "b"} {
-			s.owned[topicPartition{topic: topic}] = &progress{id: catalog.TopicPartition{Topic: topic}, start: 3, next: 5}
-		}
-		change(s)
-		return s, s.lostLog(t.Context(), poll)
-	}
-	oneCut := map[string]int64{"a": 9, "b": 0}
-	_, err := judge(oneCut, func(*Sink) {})
-	require.ErrorContains(t, err, "the log of b/0 no longer holds offset 5, to which it was read")
-
-	s, _ := judge(oneCut, func(s *Sink) { s.stop = &Error{Text: "another reason"} })
-	require.ErrorContains(t, s.work(t.Context(), poll), "the log of b/0 no longer holds offset 5", "and before what is pending lands for another reason")
-
-	_, err = judge(map[string]int64{"a": 9}, func(*Sink) {})
-	require.ErrorContains(t, err, "first offset of b/0: UNKNOWN_TOPIC_OR_PARTITION")
-	var ours *Error
-	require.NotErrorAs(t, err, &ours, "it would land what may be of a truncated log")
-
-	_, err = judge(map[string]int64{"a": 9, "b": 9}, func(*Sink) {})
-	require.ErrorContains(t, err, "records [5, 9) of")
-	_, err = judge(oneCut, func(s *Sink) { s.rewind = true })
-	require.NoError(t, err, "the errors are of offsets before the rewind")
-}
-
 // What could not land is told with the reason to end.
 func TestWhatIsPendingCannotLand(t *testing.T) {
 	l := newLab(t)
@@ -259,23 +180,84 @@ func TestFetchErrorsThatComeBackAtOnce(t *testing.T) {
 // former one lands. Whether that is the end is for the watch over topics to judge.
 func TestRecordsOfATopicMadeAgain(t *testing.T) {
 	l, ctx := newLab(t), context.Background()
-	s, err := New(l.config(), l.cat)
-	require.NoError(t, err)
 	was, is := kadm.TopicID{1}, kadm.TopicID{2}
-	s.cfg.UntilCaughtUp, s.cfg.TargetLag = false, time.Hour
-	s.client, s.cluster = &failing{}, &clusterInfo{id: "c", topicIDs: map[string]string{"t": was.String()}}
-	s.owned[topicPartition{"t", 0}] = &progress{id: s.idOf(topicPartition{"t", 0}), deadNext: -1}
-	var records []*kgo.Record
-	for i := range 7 {
-		records = append(records, &kgo.Record{Topic: "t", Offset: int64(i), Value: event(i)})
-	}
-	require.NoError(t, s.work(ctx, fetched("t", was, nil, records...)))
+	s := l.unrun("t")
+	s.cluster.learn("t", was.String())
+	s.owned[topicPartition{"t", 0}].id.TopicID = was.String()
+	require.NoError(t, s.work(ctx, fetched("t", was, nil, records("t", 7)...)))
 	require.NoError(t, s.work(ctx, fetched("t", was, kerr.UnknownTopicID)))
 	require.EqualValues(t, 7, s.owned[topicPartition{"t", 0}].high)
 	require.EqualValues(t, 7, s.Stats().Pending)
-	err = s.work(ctx, fetched("t", is, nil, &kgo.Record{Topic: "t", Offset: 7, Value: event(7)}))
+	err := s.work(ctx, fetched("t", is, nil, &kgo.Record{Topic: "t", Offset: 7, Value: event(7)}))
 	require.EqualError(t, err, fmt.Sprintf("topic t was deleted and made again: its id was %s, it is now %s", was, is))
 	require.True(t, s.mayMend(err))
 	require.EqualValues(t, 7, l.next())
 	require.Zero(t, s.Stats().Pending)
+}
+
+// unrun is a daemon that does not run: a test does its work. It owns partition 0 of each
+// topic, of which the tables know nothing.
+func (l *lab) unrun(topics ...string) *Sink {
+	l.t.Helper()
+	cfg := l.config()
+	cfg.UntilCaughtUp, cfg.TargetLag = false, time.Hour
+	s, err := New(cfg, l.cat)
+	require.NoError(l.t, err)
+	s.client, s.cluster = &failing{}, &clusterInfo{id: "c", topicIDs: map[string]string{}}
+	for _, topic := range topics {
+		tp := topicPartition{topic, 0}
+		s.owned[tp] = &progress{id: s.idOf(tp), deadNext: -1}
+	}
+	l.t.Cleanup(s.drop)
+	return s
+}
+
+// records are the first n of partition 0 of a topic.
+func records(topic string, n int) (out []*kgo.Record) {
+	for i := range n {
+		out = append(out, &kgo.Record{Topic: topic, Offset: int64(i), Value: event(i)})
+	}
+	return out
+}
+
+// A stop does not hide a reason to end that is there already and stays: the next sink
+// would only tell it later. What may mend by itself, and the stop's own, are none.
+func TestStopHidesNoReason(t *testing.T) {
+	stopped, stop := context.WithCancel(context.Background())
+	stop()
+	refused, config := &Error{Text: "refused", Refused: true}, &catalog.ConfigError{Text: "no such table"}
+	for name, tc := range map[string]struct {
+		stop, watched, want error
+		pending, job        bool
+	}{
+		"the stop alone":                         {},
+		"a callback's":                           {stop: refused, want: refused},
+		"a callback's, of the catalog":           {stop: config, want: config},
+		"a callback's, with rows":                {stop: config, want: config, pending: true},
+		"the watch's":                            {watched: refused, want: refused},
+		"the watch's, with rows":                 {watched: refused, want: refused, pending: true},
+		"the watch's end":                        {watched: context.Canceled},
+		"a callback's that may mend":             {stop: errTest},
+		"a callback's that may mend, of a job's": {stop: errTest, job: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t)
+			s := l.unrun("t")
+			if tc.pending {
+				require.NoError(t, s.work(context.Background(), fetched("t", kadm.TopicID{}, nil, records("t", 7)...)))
+			}
+			s.stop, s.cfg.UntilCaughtUp = tc.stop, tc.job
+			s.admin = begins{}
+			watched := make(chan error, 1)
+			watched <- tc.watched
+			require.Equal(t, tc.want, s.consume(stopped, watched))
+			if tc.pending {
+				require.EqualValues(t, 7, l.next(), "it lands before the end")
+			}
+		})
+	}
+	s := newLab(t).unrun()
+	require.Equal(t, error(config), s.reasonBeside(config, nil), "the loop's own")
+	require.NoError(t, s.reasonBeside(context.Canceled, nil))
 }

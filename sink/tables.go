@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/auditlake/auditlake/catalog"
 )
@@ -134,7 +135,7 @@ func (l tables) begin(id catalog.TopicPartition, first, end int64) (*progress, e
 	case !known:
 		p.start = first
 	case at.Next < first:
-		return nil, gone(id, at.Next, first)
+		return nil, gone(catalog.Range{TopicPartition: id, Start: at.Next, End: first})
 	case at.Next > end:
 		return nil, logEnds(id, at.Next, end)
 	default:
@@ -145,10 +146,14 @@ func (l tables) begin(id catalog.TopicPartition, first, end int64) (*progress, e
 }
 
 // gone refuses to go on without records that were not read.
-func gone(id catalog.TopicPartition, next, first int64) error {
+func gone(lost ...catalog.Range) error {
+	var records []string
+	for _, r := range lost {
+		records = append(records, fmt.Sprintf("[%d, %d) of %s/%d", r.Start, r.End, r.Topic, r.Partition))
+	}
 	return &Error{Refused: true, Text: fmt.Sprintf(
-		"records [%d, %d) of %s/%d are gone from Kafka before they were in the table: its retention is shorter than what the sink was away or behind, or somebody deleted them. "+
-			"Restore them, or go on without them under another catalog.namespace", next, first, id.Topic, id.Partition)}
+		"records %s are gone from Kafka before they were in the table: its retention is shorter than what the sink was away or behind, or somebody deleted them. "+
+			"Restore them, or go on without them under another catalog.namespace", strings.Join(records, ", "))}
 }
 
 // logEnds refuses to go on with a log that is shorter than the table.
