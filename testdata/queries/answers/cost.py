@@ -1,8 +1,9 @@
 """What the cost queries are defined to answer."""
 from collections import defaultdict
+from datetime import timedelta
 from decimal import Decimal
 
-from log import agent
+from log import agent, in_window, show, when
 
 
 def cost_rollup(log, p):
@@ -27,7 +28,74 @@ def cost_rollup(log, p):
     return out
 
 
+def cost_per_outcome(log, p):
+    per = "sessionid" if p.get("per") == "session" else "runid"
+    wide = {k: v for k, v in p.items() if k in ("environment", "tenant")}
+    for k, days in (("from", -1), ("to", 1)):
+        if p.get(k):
+            wide[k] = show(when(p[k]) + timedelta(days=days))
+    units, called = defaultdict(list), defaultdict(set)  # by tenant and id: its events, the runs it called
+    for e in log.events(wide):
+        if e.get(per) is not None:
+            units[e.get("tenant"), e.get(per)].append(e)
+            if per == "runid" and e.get("parentrunid") is not None:
+                called[e.get("tenant"), e.get("parentrunid")].add((e.get("tenant"), e.get(per)))
+    cells = defaultdict(list)  # row -> [(success, cost, unpriced)]
+    for unit, events in units.items():
+        work = [e for e in events if e.cls != "evaluation"]
+        if not in_window(min(e.time for e in events), p) or (p.get("agent") and not any(p["agent"] in (e.get("agentid"), e.get("agentname")) for e in work)):
+            continue
+        least = lambda take: next((min(found) for found in ([v for v in map(take, es) if v is not None] for es in (work, events)) if found), None)
+        who = least(agent), least(lambda e: e.get("agentversion"))
+        under, more = set(), [unit]  # the run and all that it called, near or far
+        while more:
+            u = more.pop()
+            if u not in under:
+                under.add(u)
+                more += called[u]
+        costs, unpriced = defaultdict(Decimal), False
+        for e in (e for u in under for e in units.get(u, [])):
+            if "audit.cost.amount" in e.data:
+                costs[e.data.get("audit.cost.currency")] += Decimal(str(e.data["audit.cost.amount"]))
+            unpriced |= e.cls == "output" and "audit.cost.amount" not in e.data
+        scores = {}
+        for e in sorted(events, key=lambda e: (e.time, e.place)):
+            if e.cls == "evaluation" and e.data.get("gen_ai.evaluation.score.value") is not None:
+                scores[e.data.get("gen_ai.evaluation.name")] = e.data["gen_ai.evaluation.score.value"]
+        for name, score in scores.items():
+            if p.get("evaluation", name) == name:
+                for currency, cost in costs.items() or [(None, None)]:
+                    cells[name, *who, currency].append((score >= float(p.get("pass_score", 0.5)), cost, unpriced))
+    out = []
+    for (name, who, version, currency), cell in sorted(cells.items(), key=lambda kv: [(v is not None, v or "") for v in kv[0]]):
+        total = lambda test: None if cell[0][1] is None and all(c is None for _, c, _ in cell) else sum((c for s, c, _ in cell if c is not None and test(s)), Decimal(0))
+        cost, won, wasted = (total(test) for test in (lambda s: True, lambda s: s, lambda s: not s))
+        n, exact = sum(s for s, _, _ in cell), lambda v: None if v is None else str(v.quantize(Decimal("1e-9")))
+        out.append({"evaluation": name, "agent": who, "agent_version": version, "currency": currency, "judged": len(cell), "successes": n, "failures": len(cell) - n,
+                    "unpriced": sum(u for _, _, u in cell), "cost": exact(cost), "success_cost": exact(won), "wasted": exact(wasted),
+                    "wasted_pct": 100 * float(wasted) / float(cost) if cost else None, "cost_per_success": float(cost) / n if n and cost is not None else None})
+    return out
+
+
 CASES = {
+    cost_per_outcome: [
+        ("base", {}),
+        ("base", {"evaluation": "reward", "pass_score": "0.75", "tenant": "acme", "environment": "prod"}),
+        ("base", {"from": "2026-03-03", "to": "2026-03-04", "agent": "support"}),
+        ("base", {"per": "session"}),
+        ("base", {"evaluation": "none"}),
+        ("edge", {}),
+        ("edge", {"per": "session", "from": "2026-03-10", "to": "2026-03-11"}),
+        ("edge", {"per": "session", "agent": "desk"}),
+        ("one", {}),
+        ("empty", {}),
+        ("runs", {}),
+        ("runs", {"evaluation": "solved", "agent": "helper"}),
+        ("runs", {"per": "session", "pass_score": "1"}),
+        ("runs", {"from": "2026-05-02", "to": "2026-05-03"}),
+        ("runs", {"from": "2026-05-03"}),
+        ("runs", {"tenant": "acme", "agent": "desk", "to": "2026-05-02"}),
+    ],
     cost_rollup: [
         ("base", {}),
         ("base", {"dimensions": "day"}),
