@@ -2,7 +2,7 @@
 -- question: How is a trace made up, and which span itself took the time?
 -- window: from .. to
 -- note: A span is all events of the trace with one span id, of one tenant. It lasts from its first begin to its last end: an event
---   begins at its time and ends duration_ms later; a tool call's result ends at its time and began so much before. name, agent, run and event are
+--   begins at its time and ends duration_ms later; a tool call's result ends at its time and began so much before. name, agent and event are
 --   those of its first event (by time, then by place in the log), status is the worst of them, its parent the first that they name.
 -- note: self_ms is total_ms without the time in which at least one child runs: time of several children at once counts once, and
 --   what of a child lies outside of its parent does not count. Both are NULL where no event of the span tells a duration and
@@ -14,7 +14,6 @@
 -- param: from timestamp = none: first moment of event_time; with it fewer files are read
 -- param: to timestamp = none: moment before which event_time lies
 -- param: tenant text = none: only this tenant
--- column: place BIGINT: place in the tree, from 1
 -- column: depth INTEGER: 0 at the top
 -- column: name VARCHAR: class and what it dealt with, indented by depth
 -- column: start_ms DOUBLE: its begin, since that of the tenant's first span
@@ -22,17 +21,13 @@
 -- column: self_ms DOUBLE: of that, time in which no child runs
 -- column: status VARCHAR: error, denied, cancelled or ok
 -- column: error_type VARCHAR: kind of error (the first by name where it has several)
--- column: events BIGINT: events of the span
 -- column: link VARCHAR: root, child, orphan or cycle
--- column: span_id VARCHAR: id of the span
--- column: parent_span_id VARCHAR: id of its parent
 -- column: agent VARCHAR: the agent, its id, else its name
 -- column: tenant VARCHAR: tenant
--- column: run_id VARCHAR: the run
+-- column: span_id VARCHAR: id of the span
 -- column: event_id VARCHAR: its first event
--- column: source VARCHAR: that event's producer
 WITH RECURSIVE events AS (
-    SELECT span_id, parent_span_id, tenant, status, error_type, duration_ms, event_time, run_id, event_id, source,
+    SELECT span_id, parent_span_id, tenant, status, error_type, duration_ms, event_time, event_id,
         coalesce(agent_id, agent_name) AS agent,
         concat_ws(' ', event_class, CASE event_class
             WHEN 'tool_call' THEN tool_name
@@ -62,13 +57,10 @@ spans AS (
         max(tenant) AS tenant,
         max(CASE WHEN nth = 1 THEN name END) AS name,
         max(CASE WHEN nth = 1 THEN agent END) AS agent,
-        max(CASE WHEN nth = 1 THEN run_id END) AS run_id,
         max(CASE WHEN nth = 1 THEN event_id END) AS event_id,
-        max(CASE WHEN nth = 1 THEN source END) AS source,
         CASE max(CASE status WHEN 'error' THEN 4 WHEN 'denied' THEN 3 WHEN 'cancelled' THEN 2 WHEN 'ok' THEN 1 ELSE 0 END)
             WHEN 4 THEN 'error' WHEN 3 THEN 'denied' WHEN 2 THEN 'cancelled' WHEN 1 THEN 'ok' ELSE min(status) END AS status,
         min(error_type) AS error_type,
-        count(*) AS events,
         min(begins) AS begins,
         max(ends) AS ends,
         count(duration_ms) > 0 OR min(event_time) < max(event_time) AS timed
@@ -135,14 +127,13 @@ covered AS (
     GROUP BY tenant_no, parent_span_id
 )
 SELECT
-    row_number() OVER (ORDER BY s.tenant_no, tree.path) AS place,
     tree.depth,
     repeat('  ', tree.depth) || s.name AS name,
     (s.begins - min(s.begins) OVER (PARTITION BY s.tenant_no)) / 1000 AS start_ms,
     CASE WHEN s.timed THEN (s.ends - s.begins) / 1000 END AS total_ms,
     CASE WHEN s.timed THEN (s.ends - s.begins - CAST(coalesce(covered.child_us, 0) AS BIGINT)) / 1000 END AS self_ms,
-    s.status, s.error_type, s.events, s.link, s.span_id, s.parent_span_id, s.agent, s.tenant, s.run_id, s.event_id, s.source
+    s.status, s.error_type, s.link, s.agent, s.tenant, s.span_id, s.event_id
 FROM tree
 JOIN placed AS s ON s.tenant_no = tree.tenant_no AND s.span_id = tree.span_id
 LEFT JOIN covered ON covered.tenant_no = s.tenant_no AND covered.parent_span_id = s.span_id
-ORDER BY place
+ORDER BY s.tenant_no, tree.path

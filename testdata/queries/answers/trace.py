@@ -93,11 +93,10 @@ def trace_tree(log, p):
             busy = union([(max(c.begin, s.begin), min(c.end, s.end)) for c in kids if c.begin < s.end and c.end > s.begin])
             states = [e.data["audit.status"] for e in s.events if "audit.status" in e.data]
             status = next((x for x in ("error", "denied", "cancelled", "ok") if x in states), min(states, default=None))
-            out.append({"place": len(out) + 1, "depth": depth, "name": "  " * depth + " ".join(filter(None, (first.cls, about(first)))), "start_ms": (s.begin - mine[0].begin) / 1000,
+            out.append({"depth": depth, "name": "  " * depth + " ".join(filter(None, (first.cls, about(first)))), "start_ms": (s.begin - mine[0].begin) / 1000,
                         "total_ms": (s.end - s.begin) / 1000 if timed else None, "self_ms": (s.end - s.begin - busy) / 1000 if timed else None, "status": status,
-                        "error_type": min((e.data["error.type"] for e in s.events if "error.type" in e.data), default=None), "events": len(s.events), "link": links[s.id],
-                        "span_id": s.id, "parent_span_id": s.parent_id, "agent": agent(first), "tenant": tenant, "run_id": first.get("runid"), "event_id": first.get("id"),
-                        "source": first.get("source")})
+                        "error_type": min((e.data["error.type"] for e in s.events if "error.type" in e.data), default=None), "link": links[s.id],
+                        "agent": agent(first), "tenant": tenant, "span_id": s.id, "event_id": first.get("id")})
             for c in kids:
                 walk(c, depth + 1)
 
