@@ -1,11 +1,16 @@
 package queries
 
+import "slices"
+
 // macro is a function that SQL can call.
 type macro struct{ name, params, sql, doc string }
 
-// macros are made before the views. message_text takes what a producer may
+// macros are made before the views, in this order: a macro stands after those it uses.
+var macros = slices.Concat(texts, stats)
+
+// texts read payloads. message_text takes what a producer may
 // send: OTel's list of {role, parts}, a list of parts, or plain text.
-var macros = []macro{
+var texts = []macro{
 	{"attribute", "payload, name", `payload ->> ('$.data."' || name || '"')`, "an attribute of an event's data that has no column, as text: attribute(payload, 'gen_ai.request.max_tokens')"},
 	{"part_text", "part", `CASE part ->> '$.type'
 		WHEN 'tool_call' THEN '[call ' || coalesce(part ->> '$.name', '?') || ' ' || coalesce(part ->> '$.arguments', '') || ']'
