@@ -128,6 +128,41 @@ def unapproved_actions(log, p):
     return out
 
 
+def unexplained_actions(log, p):
+    near = log.events({k: v for k, v in widened(p, 1).items() if k in ("from", "to")})
+    by_id, limit, out = {e.key: e for e in near}, int(p.get("max_depth", 100)), []
+    for a in sorted(within(near, p), key=lambda e: (e.time, e.place)):
+        if a.cls != "action":
+            continue
+        chain, missing = [a], None
+        while True:
+            at = chain[-1]
+            cause = (at.get("causationsource") or at.get("source"), at.get("causationid"))
+            if at.cls in ("prompt", "input"):
+                breaks = None
+            elif cause[1] is None:
+                breaks = "no cause"
+            elif cause not in by_id:
+                breaks, missing = "missing", cause
+            elif len(chain) > limit:
+                breaks = "too deep"
+            elif by_id[cause] in chain:
+                breaks, chain = "cycle", chain[:chain.index(by_id[cause]) + 1]
+            else:
+                chain.append(by_id[cause])
+                continue
+            break
+        if not breaks:
+            continue
+        name = lambda k: a.data.get("audit.action." + k)
+        begins = [e for e in near if e.cls in ("prompt", "input") and e.get("runid") is not None and [e.get("runid"), e.get("tenant")] == [a.get("runid"), a.get("tenant")] and e.time <= a.time]
+        out.append({"time": show(a.time), "agent": agent(a), "action": name("name"), "target": name("target"), "resource": name("resource"), "effect": name("effect"),
+                    "breaks": breaks, "depth": len(chain) - 1, "at_event": chain[-1].get("id"), "at_source": chain[-1].get("source"),
+                    "missing_id": missing and missing[1], "missing_source": missing and missing[0], "run_begins": len(begins), "tenant": a.get("tenant"), "run_id": a.get("runid"),
+                    "event_id": a.get("id"), "source": a.get("source"), "kafka_topic": a.place[0], "kafka_partition": a.place[1], "kafka_offset": a.place[2]})
+    return out
+
+
 def duplicate_side_effects(log, p):
     keys = defaultdict(list)
     for e in sorted(log.events(p), key=lambda e: (e.time, e.place)):
@@ -257,6 +292,19 @@ CASES = {
         ("audit", {"actions": "refund_create , re*.*o"}),
         ("audit", {"actions": "refund%"}),
         ("audit", {"agent": "payer", "tenant": "globex"}),
+        ("edge", {}),
+        ("one", {}),
+        ("empty", {}),
+    ],
+    unexplained_actions: [
+        ("base", {}),
+        ("lineage", {}),
+        ("lineage", {"from": "2026-05-03"}),
+        ("lineage", {"from": "2026-05-03T11:00:00Z"}),
+        ("lineage", {"max_depth": "1000"}),
+        ("lineage", {"max_depth": "42", "from": "2026-05-01T10:30:00Z"}),
+        ("lineage", {"max_depth": "1", "tenant": "acme"}),
+        ("lineage", {"agent": "clerk", "environment": "dev"}),
         ("edge", {}),
         ("one", {}),
         ("empty", {}),
