@@ -175,7 +175,7 @@ def source_to_action(log, p):
 
 CASES = {
     upstream: [
-        ("base", {"event_id": "e12-7"}),
+        ("base", {"event_id": "e12-5"}),
         ("base", {"event_id": "e5-4", "edges": "sequence"}),
         ("base", {"event_id": "n-4"}),
         ("base", {"event_id": "none"}),
