@@ -3,8 +3,9 @@ package queries
 // stats are functions of statistics on counts, moments and lists of values, all
 // in SQL. list_transform([{…}], lambda v: …)[1] gives values names: an argument
 // may be a costly expression, and each use would evaluate it anew.
-// list_reduce over a range that falls is a series or a continued fraction from
-// its far end.
+// list_reduce goes through a series or a continued fraction from its far end. Its
+// lambda must use nothing but its own two arguments: in DuckDB 1.5 values from
+// outside come from another row once the list of one row is at its end.
 var stats = []macro{
 	// Building blocks.
 	{"ln_1p", "x", `CASE WHEN x <= -1 THEN NULL WHEN 1 + x = 1 THEN x ELSE x * (ln(1 + x) / ((1 + x) - 1)) END`,
@@ -21,17 +22,16 @@ var stats = []macro{
 		WHEN v.x = 0 THEN 1.0
 		WHEN v.x > 1e6 + 1e3 * v.a THEN 0.0
 		WHEN v.x < v.a + 1 THEN greatest(0.0, 1 - gamma_front(v.a, v.x) / v.a * list_reduce(
-			range(CAST(60 + 10 * sqrt(v.a) AS BIGINT), 0, -1), lambda t, k: 1 + v.x / (v.a + k) * t, CAST(1 AS DOUBLE)))
-		ELSE gamma_front(v.a, v.x) / list_reduce(range(CAST(120 + 10 * sqrt(v.a) AS BIGINT), -1, -1),
-			lambda t, k: v.x + 2 * k + 1 - v.a - (k + 1) * (k + 1 - v.a) / t, v.x + 2 * CAST(121 + 10 * sqrt(v.a) AS BIGINT) + 1 - v.a)
+			list_transform(range(CAST(60 + 10 * sqrt(v.a) AS BIGINT), 0, -1), lambda k: v.x / (v.a + k)), lambda t, q: 1 + q * t, CAST(1 AS DOUBLE)))
+		ELSE gamma_front(v.a, v.x) / (v.x + 1 - v.a) / list_reduce(list_transform(range(CAST(120 + 10 * sqrt(v.a) AS BIGINT), -1, -1),
+			lambda k: (k + 1) * (k + 1 - v.a) / ((v.x + 2 * k + 1 - v.a) * (v.x + 2 * k + 3 - v.a))), lambda t, q: 1 - q / t, CAST(1 AS DOUBLE))
 		END)[1]`,
 		"regularized upper incomplete gamma function Q(a, x), of a up to 1e7: p of a chi-square is gamma_q(df / 2, statistic / 2)"},
 	{"beta_front", "a, b, x, y", `sqrt(a * b / (2 * pi() * (a + b))) * exp(-deviance(a, (a + b) * x) - deviance(b, (a + b) * y)
 		+ stirling_error(a + b) - stirling_error(a) - stirling_error(b))`,
 		"x^a y^b / B(a, b), of a and b above 0, y being 1 - x"},
-	{"beta_fraction", "a, b, x", `list_reduce(range(CAST(200 + 10 * sqrt(a + b) AS BIGINT), 0, -1),
-		lambda t, k: 1 + CASE WHEN k % 2 = 1 THEN -(a + floor(k / 2)) * (a + b + floor(k / 2)) * x / ((a + k - 1) * (a + k))
-			ELSE (k / 2) * (b - k / 2) * x / ((a + k - 1) * (a + k)) END / t, CAST(1 AS DOUBLE))`,
+	{"beta_fraction", "a, b, x", `list_reduce(list_transform(range(CAST(200 + 10 * sqrt(a + b) AS BIGINT), 0, -1), lambda k:
+		CASE WHEN k % 2 = 1 THEN -(a + k // 2) * (a + b + k // 2) * x ELSE (k // 2) * (b - k // 2) * x END / ((a + k - 1) * (a + k))), lambda t, q: 1 + q / t, CAST(1 AS DOUBLE))`,
 		"beta_front(a, b, x, 1 - x) / a / beta_i(a, b, x), by continued fraction where x is at most (a + 1) / (a + b + 2)"},
 	{"beta_pair", "a, b, x, y", `list_transform([{a: CAST(a AS DOUBLE), b: CAST(b AS DOUBLE), x: CAST(x AS DOUBLE), y: CAST(y AS DOUBLE)}], lambda v: CASE
 		WHEN v.a IS NULL OR v.b IS NULL OR v.x IS NULL OR v.y IS NULL OR NOT (v.a > 0 AND v.a <= 1e9 AND v.b > 0 AND v.b <= 1e9) OR NOT (v.x >= 0 AND v.x <= 1) THEN NULL
@@ -57,9 +57,11 @@ var stats = []macro{
 	{"student_t_95", "df", `list_transform([CAST(df AS DOUBLE)], lambda g: CASE
 		WHEN g IS NULL OR isnan(g) OR g < 0.1 THEN NULL
 		WHEN g > 1e4 THEN 1.95996398454005424 + 2.372271230298563 / g + 2.822498615739612 / (g * g) + 2.5558496795077237 / (g * g * g)
-		ELSE exp(list_reduce(range(12), lambda u, k: list_transform([{u: u, a: g / 2, x: 1 / (1 + exp(2 * u) / g), y: 1 / (1 + g * exp(-2 * u))}], lambda w:
-			list_transform([{u: w.u, a: w.a, p: beta_front(w.a, 0.5, w.x, w.y), f: beta_fraction(w.a, 0.5, w.x)}], lambda h: h.u + ln(h.p / h.a / h.f / 0.05) / (2 * h.a * h.f))[1])[1],
-			0.5 * ln(g * (pow(0.05, -2 / g) - 1)))) END)[1]`,
+		ELSE exp(list_reduce(list_transform(range(12), lambda k: [CAST(0 AS DOUBLE)]), lambda s, k: list_transform([{u: s[1], g: s[2], a: s[2] / 2,
+			x: 1 / (1 + exp(2 * s[1]) / s[2]), y: 1 / (1 + s[2] * exp(-2 * s[1]))}], lambda w:
+			list_transform([{u: w.u, g: w.g, a: w.a, p: beta_front(w.a, 0.5, w.x, w.y), f: beta_fraction(w.a, 0.5, w.x)}], lambda h:
+				[h.u + ln(h.p / h.a / h.f / 0.05) / (2 * h.a * h.f), h.g])[1])[1],
+			[0.5 * ln(g * (pow(0.05, -2 / g) - 1)), g])[1]) END)[1]`,
 		"t that is exceeded on either side with a probability of 5 %: of a 95 % confidence interval"},
 
 	// Counts of categories, a list for each window, in the same order.
@@ -95,8 +97,8 @@ var stats = []macro{
 	// Korolyuk's sum. Others: the share of lattice paths that leave the band
 	// around the diagonal, one counter-diagonal after the other; the state is
 	// that share among the paths to each point inside, 1 outside.
-	{"ks_square", "n, h", `list_transform([{n: CAST(n AS BIGINT), h: CAST(h AS BIGINT)}], lambda v: least(1.0, 2 * list_reduce(range(v.n // v.h, -1, -1), lambda p, k:
-		(1 - p) * list_aggregate(list_transform(range(v.h), lambda j: (v.n - k * v.h - j) / (v.n + k * v.h + j + 1)), 'product'), CAST(0 AS DOUBLE))))[1]`,
+	{"ks_square", "n, h", `list_transform([{n: CAST(n AS BIGINT), h: CAST(h AS BIGINT)}], lambda v: least(1.0, 2 * list_reduce(list_transform(range(v.n // v.h, -1, -1), lambda k:
+		list_aggregate(list_transform(range(v.h), lambda j: (v.n - k * v.h - j) / (v.n + k * v.h + j + 1)), 'product')), lambda p, q: (1 - p) * q, CAST(0 AS DOUBLE))))[1]`,
 		"exact p of two samples of n values each whose distribution functions differ by h / n, h above 0"},
 	{"ks_lattice", "n1, n2, gap", `list_transform([{n1: CAST(n1 AS DOUBLE), n: CAST(n1 AS DOUBLE) + n2, gap: CAST(gap AS DOUBLE)}], lambda v: list_reduce(
 		-- of each step t: t, the first point less 1, whether it moved, the last point that is outside below, the first above
@@ -119,15 +121,16 @@ var stats = []macro{
 			ELSE v.d / (v.d + j / v.n) * sqrt(v.n / (2 * pi() * j * (v.n - j))) * exp(stirling_error(v.n) - stirling_error(j) - stirling_error(v.n - j)
 				+ j * ln_1p(v.n * v.d / j) + (v.n - j) * ln_1p(-v.n * v.d / (v.n - j))) END)) END)[1]`,
 		"probability that a sample's distribution function rises by d, of 0 < d < 1, above the true one (one-sided); beyond a million values by SciPy's approximation"},
-	// Marsaglia, Tsang and Wang's matrix (2003), one row of its power only.
-	{"kolmogorov_matrix", "n, d", `list_transform([{n: CAST(n AS DOUBLE), k: CAST(ceil(n * d) AS BIGINT), h: ceil(n * d) - n * d, s: exp(lgamma(n + 1) / n - ln(n))}], lambda v:
-		list_transform([{columns: list_transform(range(2 * v.k - 1), lambda j: list_transform(range(2 * v.k - 1), lambda i:
-			(CASE WHEN i - j + 1 < 0 THEN 0.0 ELSE 1.0 END - CASE WHEN j = 0 THEN pow(v.h, i + 1) ELSE 0.0 END - CASE WHEN i = 2 * v.k - 2 THEN pow(v.h, 2 * v.k - 1 - j) ELSE 0.0 END
-				+ CASE WHEN j = 0 AND i = 2 * v.k - 2 THEN pow(greatest(0.0, 2 * v.h - 1), 2 * v.k - 1) ELSE 0.0 END)
-			* v.s / exp(lgamma(greatest(i - j + 1, 0) + 1))))}], lambda w: list_reduce(
-				list_transform(range(CAST(v.n AS BIGINT)), lambda i: [CAST(0 AS DOUBLE)]),
-				lambda row, e: list_transform(w.columns, lambda c: list_inner_product(row, c)),
-				list_transform(range(2 * v.k - 1), lambda i: CASE WHEN i = v.k - 1 THEN CAST(1 AS DOUBLE) ELSE CAST(0 AS DOUBLE) END))[v.k])[1])[1]`,
+	// Marsaglia, Tsang and Wang's matrix (2003), one row of its power only: a
+	// state is that row, of 2 k - 1 numbers, and behind it the columns of the matrix.
+	{"kolmogorov_matrix", "n, d", `list_transform([{n: CAST(n AS DOUBLE), k: CAST(ceil(n * d) AS BIGINT), h: ceil(n * d) - n * d, s: exp(lgamma(n + 1) / n - ln(n))}], lambda v: list_reduce(
+		list_transform(range(CAST(v.n AS BIGINT)), lambda i: [CAST(2 * v.k - 1 AS DOUBLE)]),
+		lambda row, m: list_concat(list_transform(range(m[1]::BIGINT), lambda j: list_inner_product(row[:m[1]::BIGINT], row[(j + 1) * m[1]::BIGINT + 1:(j + 2) * m[1]::BIGINT])), row[m[1]::BIGINT + 1:]),
+		list_concat(list_transform(range(2 * v.k - 1), lambda i: CASE WHEN i = v.k - 1 THEN CAST(1 AS DOUBLE) ELSE CAST(0 AS DOUBLE) END),
+			flatten(list_transform(range(2 * v.k - 1), lambda j: list_transform(range(2 * v.k - 1), lambda i:
+				(CASE WHEN i - j + 1 < 0 THEN 0.0 ELSE 1.0 END - CASE WHEN j = 0 THEN pow(v.h, i + 1) ELSE 0.0 END - CASE WHEN i = 2 * v.k - 2 THEN pow(v.h, 2 * v.k - 1 - j) ELSE 0.0 END
+					+ CASE WHEN j = 0 AND i = 2 * v.k - 2 THEN pow(greatest(0.0, 2 * v.h - 1), 2 * v.k - 1) ELSE 0.0 END)
+				* v.s / exp(lgamma(greatest(i - j + 1, 0) + 1)))))))[v.k])[1]`,
 		"probability that a sample's distribution function is nowhere d off the true one, of n * d above 0.5; quick for n * d up to 30"},
 	{"pelz_good", "n, d", `list_transform([{n: CAST(n AS DOUBLE), z: sqrt(n) * d}], lambda v: CASE WHEN v.z < 0.0418 THEN 0.0 ELSE
 		list_transform([{q: list_transform(range(CAST(ceil(16 * v.z / pi()) AS BIGINT), 0, -1), lambda k: {m2: pow(pi() * (2 * k - 1) / 2, 2), k2: pow(pi() * k, 2)}),
@@ -210,7 +213,7 @@ var stats = []macro{
 		list_transform([CASE WHEN v.p > 0 AND v.p < 1 THEN (v.p1 - v.p2) / sqrt(v.p * (1 - v.p) * v.w) ELSE 0.0 END], lambda z: {z: z, p: normal_p(z)})[1] END)[1]`,
 		"z-test of two proportions x1 / n1 and x2 / n2 with the pooled variance: {z, p}, two-sided; z is 0 where both are 0 or both 1"},
 	{"pass_at_k", "n, c, k", `list_transform([{n: CAST(n AS BIGINT), c: CAST(c AS BIGINT), k: CAST(k AS BIGINT)}], lambda v: CASE WHEN v.c >= 0 AND v.c <= v.n AND v.k >= 1 AND v.k <= v.n THEN
-		list_reduce(range(least(v.c, v.k) - 1, -1, -1), lambda t, i: greatest(v.c, v.k) / (v.n - i) + (1 - least(1, greatest(v.c, v.k) / (v.n - i))) * t, CAST(0 AS DOUBLE)) END)[1]`,
+		list_reduce(list_transform(range(least(v.c, v.k) - 1, -1, -1), lambda i: least(1.0, greatest(v.c, v.k) / (v.n - i))), lambda t, q: q + (1 - q) * t, CAST(0 AS DOUBLE)) END)[1]`,
 		"pass@k: probability that at least one of k trials, drawn from n of which c succeeded, succeeds: 1 - C(n - c, k) / C(n, k); NULL for k above n"},
 	{"pass_hat_k", "n, c, k", `list_transform([{n: CAST(n AS BIGINT), c: CAST(c AS BIGINT), k: CAST(k AS BIGINT)}], lambda v: CASE WHEN v.c >= 0 AND v.c <= v.n AND v.k >= 1 AND v.k <= v.n THEN
 		CASE WHEN v.k > v.c THEN 0.0 ELSE list_aggregate(list_transform(range(v.k), lambda i: (v.c - i) / (v.n - i)), 'product') END END)[1]`,
