@@ -105,6 +105,12 @@ func (c *cache) copyOf(uri string) string {
 	return filepath.Join(c.dir, hex.EncodeToString(sum[:])+".parquet")
 }
 
+// lend makes the files readable as local copies.
+func (c *cache) lend(ctx context.Context, files []catalog.PlannedFile) (lent, error) {
+	paths, release, err := c.hold(ctx, files)
+	return lent{paths: paths, release: release}, err
+}
+
 // hold makes local copies of files and keeps them readable, at the paths it
 // returns by URI, until release.
 func (c *cache) hold(ctx context.Context, files []catalog.PlannedFile) (paths map[string]string, release func() error, err error) {

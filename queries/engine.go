@@ -5,7 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 
 	duckdb "github.com/duckdb/duckdb-go/v2"
 )
@@ -48,6 +50,41 @@ func (e *engine) exec(ctx context.Context, statements ...string) error {
 		}
 	}
 	return nil
+}
+
+// loadHTTPFS loads DuckDB's httpfs extension from a folder: its file, or the layout
+// in which DuckDB installs extensions. DuckDB itself checks signature, version and
+// platform.
+func (e *engine) loadHTTPFS(ctx context.Context, dir string) error {
+	const file = "httpfs.duckdb_extension"
+	var version, platform string
+	if err := e.conn.QueryRowContext(ctx, "SELECT (SELECT library_version FROM pragma_version()), (SELECT platform FROM pragma_platform())").Scan(&version, &platform); err != nil {
+		return err
+	}
+	want := fmt.Sprintf("it must be that of DuckDB %s for %s (PyPI: duckdb-extension-httpfs==%s), or leave sql.extension_directory out", version, platform, strings.TrimPrefix(version, "v"))
+	path := filepath.Join(dir, file)
+	if nested := filepath.Join(dir, version, platform, file); isFile(nested) {
+		path = nested
+	}
+	if !isFile(path) {
+		return usagef("there is no %s: %s", path, want)
+	}
+	if err := e.exec(ctx, "LOAD "+literal(path)); err != nil {
+		if ctx.Err() != nil {
+			return err
+		}
+		return usagef("load %s: %s: %s", path, strings.Join(strings.Fields(firstLine(err.Error())), " "), want)
+	}
+	// The server is ours and tries again by itself. No proxy stands before it,
+	// whatever the environment says, which only this client can be told. Keys that
+	// the extension took from the environment are of no use here.
+	return e.exec(ctx, "SET http_retries=0", "SET http_timeout=3600", "SET http_proxy=''", "SET httpfs_client_implementation='httplib'",
+		"SET enable_global_s3_configuration=false", "SET s3_access_key_id=''", "SET s3_secret_access_key=''", "SET s3_session_token=''")
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
 }
 
 // resultFile is where a result stands before it goes to its writer.

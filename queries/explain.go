@@ -12,6 +12,7 @@ import (
 type Reading struct {
 	SnapshotID int64          `json:"snapshot_id"` // of agent_events
 	Tables     []TableReading `json:"tables"`      // those that it reads
+	ByRanges   bool           `json:"by_ranges"`   // of files that are neither here nor in the cache only what is needed is read
 	Plan       string         `json:"plan"`        // DuckDB's own; empty where files would have to be fetched first
 }
 
@@ -26,7 +27,7 @@ type TableReading struct {
 	Rows       int64  `json:"rows"`        // in the planned files
 	Remote     int    `json:"remote"`      // planned files that are not on this machine
 	Cached     int    `json:"cached"`      // of these, in the cache
-	FetchBytes int64  `json:"fetch_bytes"` // of those that are not
+	FetchBytes int64  `json:"fetch_bytes"` // of those that are not, where they are fetched whole
 }
 
 // Explain says what a SELECT reads, and how DuckDB would go about it. It neither
@@ -60,7 +61,7 @@ func (s *Session) explain(ctx context.Context, st statement, win window) (r Read
 }
 
 func (s *Session) reading(j judgement) Reading {
-	r := Reading{SnapshotID: j.tables[0].plan.SnapshotID, Tables: []TableReading{}}
+	r := Reading{SnapshotID: j.tables[0].plan.SnapshotID, Tables: []TableReading{}, ByRanges: s.opts.ExtensionDir != ""}
 	for _, p := range j.tables {
 		if !j.shape.reads[p.rows] {
 			continue
@@ -73,7 +74,7 @@ func (s *Session) reading(j judgement) Reading {
 			}
 			if t.Remote++; s.cache.has(f) {
 				t.Cached++
-			} else {
+			} else if !r.ByRanges {
 				t.FetchBytes += f.Size
 			}
 		}

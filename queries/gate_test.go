@@ -188,11 +188,11 @@ func lockedEngine(t *testing.T, p Planner) (e *engine, file string) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, e.close()) })
 	sh := &shape{reads: map[string]bool{"event_rows": true}}
-	paths, release, err := localPaths(ctx, s.cache, tables, sh)
+	files, err := readable(ctx, s.files, tables, sh)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, release()) })
-	require.NoError(t, s.prepare(ctx, e, tables, sh, paths))
-	return e, paths[catalog.AgentEvents][0]
+	t.Cleanup(func() { require.NoError(t, files.release()) })
+	require.NoError(t, s.prepare(ctx, e, tables, sh, files.paths))
+	return e, files.paths[catalog.AgentEvents][0]
 }
 
 // A run that got past the gate still finds the doors locked. Two stay open,

@@ -8,8 +8,11 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
+
+	duckdb "github.com/duckdb/duckdb-go/v2"
 
 	"github.com/auditlake/auditlake/catalog"
 	"github.com/auditlake/auditlake/storage"
@@ -33,6 +36,10 @@ type Options struct {
 	CacheBytes int64  // 10 GiB if zero
 	// Progress shows a fetch of so many bytes to the cache. It may be nil.
 	Progress func(total int64) Progress
+
+	// ExtensionDir is where DuckDB's httpfs extension is, as a file: data files that
+	// are not local are then read by ranges, not fetched to the cache. Empty is none.
+	ExtensionDir string
 
 	Threads     int           // all processors if zero
 	MemoryLimit int64         // bytes, of one run; 1 GiB if zero
@@ -61,6 +68,7 @@ const (
 type Session struct {
 	opts  Options
 	cache *cache
+	files lender // how those that are not of this machine are read
 
 	mu      sync.Mutex
 	pins    map[string]int64 // snapshot id by table, 0 for none
@@ -95,6 +103,10 @@ func Open(_ context.Context, opts Options) (*Session, error) {
 	}
 	s := &Session{opts: opts, pins: map[string]int64{}}
 	s.cache = &cache{dir: opts.CacheDir, limit: opts.CacheBytes, open: fromStorage(opts.Storage), progress: opts.Progress}
+	s.files = s.cache
+	if opts.ExtensionDir != "" {
+		s.files = &ranges{cache: s.cache, open: openAt(opts.Storage)}
+	}
 	return s, nil
 }
 
@@ -142,7 +154,7 @@ func (s *Session) run(ctx context.Context, st statement, win window, out Output,
 		return res, err
 	}
 	err = s.judged(ctx, st, win, func(ctx context.Context, j judgement) error {
-		return s.opened(ctx, j, s.cache, func(e *engine) (err error) {
+		return s.opened(ctx, j, s.files, func(e *engine) (err error) {
 			res, err = out.write(ctx, e, j.shape, j.statement, w)
 			res.SnapshotID = j.tables[0].plan.SnapshotID
 			for _, p := range j.tables {
@@ -188,18 +200,23 @@ func (s *Session) judged(ctx context.Context, st statement, win window, then fun
 }
 
 // opened starts a locked engine over the files that a statement needs.
-func (s *Session) opened(ctx context.Context, j judgement, cache *cache, then func(*engine) error) (err error) {
-	paths, release, err := localPaths(ctx, cache, j.tables, j.shape)
+func (s *Session) opened(ctx context.Context, j judgement, lender lender, then func(*engine) error) (err error) {
+	files, err := readable(ctx, lender, j.tables, j.shape)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, release()) }()
+	defer func() { err = errors.Join(files.blame(err), files.release()) }()
 	e, err := openEngine(ctx, s.opts.Threads, s.opts.MemoryLimit, j.dir)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, e.close()) }()
-	if err := s.prepare(ctx, e, j.tables, j.shape, paths); err != nil {
+	if files.served() {
+		if err := e.loadHTTPFS(ctx, s.opts.ExtensionDir); err != nil {
+			return err
+		}
+	}
+	if err := s.prepare(ctx, e, j.tables, j.shape, files.paths); err != nil {
 		return err
 	}
 	return then(e)
@@ -233,22 +250,29 @@ func (s *Session) prepare(ctx context.Context, e *engine, tables []planned, sh *
 	return nil
 }
 
-// localPaths gives the files that the statement's tables need as paths of this
-// machine, fetched where they are not. They stay until release.
-func localPaths(ctx context.Context, cache *cache, tables []planned, sh *shape) (paths map[string][]string, release func() error, err error) {
-	var fetch []catalog.PlannedFile
+// readableFiles are the files that a statement's tables need, where DuckDB can read
+// them.
+type readableFiles struct {
+	lent
+	paths map[string][]string // by table
+	uris  map[string]string   // by path
+}
+
+// readable gives the files that the statement's tables need. They stay until
+// release.
+func readable(ctx context.Context, lender lender, tables []planned, sh *shape) (out readableFiles, err error) {
+	var remote []catalog.PlannedFile
 	for _, p := range tables {
 		for _, f := range p.plan.Files {
 			if _, local := localPath(f.URI); !local && sh.reads[p.rows] {
-				fetch = append(fetch, f)
+				remote = append(remote, f)
 			}
 		}
 	}
-	held, release, err := cache.hold(ctx, fetch)
-	if err != nil {
-		return nil, nil, err
+	out = readableFiles{paths: map[string][]string{}, uris: map[string]string{}}
+	if out.lent, err = lender.lend(ctx, remote); err != nil {
+		return out, err
 	}
-	paths = map[string][]string{}
 	for _, p := range tables {
 		if !sh.reads[p.rows] {
 			continue
@@ -256,15 +280,49 @@ func localPaths(ctx context.Context, cache *cache, tables []planned, sh *shape) 
 		for _, f := range p.plan.Files {
 			path, local := localPath(f.URI)
 			if !local {
-				path = held[f.URI]
+				path = out.lent.paths[f.URI]
 			}
-			if err := checkFile(path, f); err != nil {
-				return nil, nil, errors.Join(fmt.Errorf("data file %s of table %s: %w", f.URI, p.table, whatToDo(err)), release())
+			if !strings.HasPrefix(path, loopback) {
+				if err := checkFile(path, f); err != nil {
+					return out, errors.Join(fmt.Errorf("data file %s of table %s: %w", f.URI, p.table, whatToDo(err)), out.release())
+				}
 			}
-			paths[p.table] = append(paths[p.table], path)
+			out.paths[p.table] = append(out.paths[p.table], path)
+			out.uris[path] = f.URI
 		}
 	}
-	return paths, release, nil
+	return out, nil
+}
+
+// served reports whether files are read by ranges.
+func (r readableFiles) served() bool {
+	for path := range r.uris {
+		if strings.HasPrefix(path, loopback) {
+			return true
+		}
+	}
+	return false
+}
+
+// blame names data files as the table does, where DuckDB failed to read one.
+func (r readableFiles) blame(err error) error {
+	if err == nil {
+		return nil
+	}
+	if r.failed != nil {
+		if why := r.failed(); why != nil {
+			return why
+		}
+	}
+	var de *duckdb.Error
+	if !errors.As(err, &de) {
+		return err
+	}
+	told := *de
+	for path, uri := range r.uris {
+		told.Msg = strings.ReplaceAll(told.Msg, path, uri)
+	}
+	return &told
 }
 
 // whatToDo adds that to the error of a data file that is not there.

@@ -89,13 +89,13 @@ func requireSameAnswers(t *testing.T, s *Session, plain *engine) {
 	tables, err := s.planAll(ctx, window{})
 	require.NoError(t, err)
 	sh := &shape{reads: map[string]bool{"event_rows": true, "dead_letter_rows": true, "maintenance_rows": true}, repeats: true}
-	paths, release, err := localPaths(ctx, s.cache, tables, sh)
+	files, err := readable(ctx, s.files, tables, sh)
 	require.NoError(t, err)
-	defer func() { require.NoError(t, release()) }()
+	defer func() { require.NoError(t, files.release()) }()
 	ours, err := openEngine(ctx, 2, 1<<30, t.TempDir())
 	require.NoError(t, err)
 	defer func() { require.NoError(t, ours.close()) }()
-	require.NoError(t, s.prepare(ctx, ours, tables, sh, paths))
+	require.NoError(t, s.prepare(ctx, ours, tables, sh, files.paths))
 	same := func(name, sql string, args ...any) {
 		sql = "SELECT to_json(t)::VARCHAR FROM (\n" + sql + "\n) AS t"
 		want, err := queryText(ctx, ours, sql, args)

@@ -82,12 +82,10 @@ func newCannedQuery(a *app, q queries.Query) *cobra.Command {
 		Example: exampleOf(q),
 		Args:    takes(0, 0, ""),
 	}
-	out := addRowsFlags(cmd)
+	out, scan := addRowsFlags(cmd), addSnapshotFlags(cmd)
 	f := cmd.Flags()
 	var (
 		pairs   []string
-		asOf    string
-		id      int64
 		explain bool
 	)
 	for _, p := range q.Params {
@@ -108,14 +106,12 @@ func newCannedQuery(a *app, q queries.Query) *cobra.Command {
 	}
 	f.BoolVar(&explain, "explain", false, "say which files it reads, and DuckDB's plan; fetch and run nothing")
 	f.StringArrayVar(&pairs, "param", nil, "a parameter as `NAME=VALUE`, instead of its flag")
-	f.Int64Var(&id, "snapshot", 0, "read snapshot `ID` of agent_events, not the current one")
-	f.StringVar(&asOf, "as-of", "", "read the tables as they were at this `TIME`")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		params, err := queryParams(f, q, pairs)
 		if err != nil {
 			return err
 		}
-		s, err := (&scanFlags{asOf: asOf, snapshot: id}).parse(time.Now())
+		s, err := scan.parse(time.Now())
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"time"
@@ -18,7 +19,7 @@ func (a *app) withSession(ctx context.Context, s scan, do func(*catalog.Catalog,
 		session, err := queries.Open(ctx, queries.Options{
 			Planner: queries.Tables(cat), Storage: cat.Storage(), Library: a.queryLibrary(),
 			SnapshotID: s.snapshot, AsOf: s.asOf, From: s.from, To: s.to,
-			CacheDir: a.cfg.SQL.CacheDir, CacheBytes: a.cfg.SQL.CacheSize.Bytes(),
+			ExtensionDir: cmp.Or(s.extensions, a.cfg.SQL.ExtensionDirectory), CacheDir: a.cfg.SQL.CacheDir, CacheBytes: a.cfg.SQL.CacheSize.Bytes(),
 			Progress: func(total int64) queries.Progress { return ui.NewByteProgress(a.stderr, "fetching", total) },
 			Threads:  int(a.cfg.SQL.Threads), MemoryLimit: a.cfg.SQL.MemoryLimit.Bytes(),
 			Timeout: a.cfg.SQL.Timeout.Std(), Now: time.Now(), Tell: func(text string) { a.note("%s", text) },
@@ -85,13 +86,19 @@ func (a *app) writeReading(r queries.Reading, form string) error {
 	if err := ui.Table(a.stdout, []string{"table", "files>", "of>", "size>", "of>", "row groups>", "rows>"}, rows); err != nil {
 		return err
 	}
-	if fetch+cached > 0 {
-		if err := a.say("\n%s data files are in the cache, %s must be fetched first (%s).", ui.Count(int64(cached)), ui.Count(int64(fetch)), ui.Bytes(fetchBytes)); err != nil {
-			return err
-		}
+	var err error
+	switch {
+	case fetch+cached == 0:
+	case r.ByRanges:
+		err = a.say("\n%s data files are in the cache, of %s on the object store only what is needed is read.", ui.Count(int64(cached)), ui.Count(int64(fetch)))
+	default:
+		err = a.say("\n%s data files are in the cache, %s must be fetched first (%s).", ui.Count(int64(cached)), ui.Count(int64(fetch)), ui.Bytes(fetchBytes))
+	}
+	if err != nil {
+		return err
 	}
 	if r.Plan == "" {
-		return a.say("DuckDB's own plan needs the files: run the query once, or see it with --analyze.")
+		return a.say("DuckDB's own plan takes a look into the files: `sql --analyze` shows it.")
 	}
 	return a.say("\n%s", strings.TrimRight(r.Plan, "\n"))
 }

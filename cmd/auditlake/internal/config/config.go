@@ -101,6 +101,8 @@ type SQL struct {
 	CacheSize   Size     `yaml:"cache_size"`
 	MaxRows     int64    `yaml:"max_rows"`
 	QueriesDir  string   `yaml:"queries_dir"`
+
+	ExtensionDirectory string `yaml:"extension_directory"`
 }
 
 // Metrics says where `run` can be watched.
@@ -227,7 +229,7 @@ func Parse(path, base string, text []byte, getenv func(string) (string, bool)) (
 }
 
 func (c *Config) resolvePaths(base string) {
-	for _, p := range append([]*string{&c.Warehouse, &c.Catalog.URI, &c.Catalog.REST.CAFile, &c.SQL.CacheDir, &c.SQL.QueriesDir}, c.Kafka.paths()...) {
+	for _, p := range append([]*string{&c.Warehouse, &c.Catalog.URI, &c.Catalog.REST.CAFile, &c.SQL.CacheDir, &c.SQL.QueriesDir, &c.SQL.ExtensionDirectory}, c.Kafka.paths()...) {
 		if *p == "" || filepath.IsAbs(*p) || isURL(*p) {
 			continue
 		}
