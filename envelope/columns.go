@@ -1,5 +1,7 @@
 package envelope
 
+import "strings"
+
 // Kind is how a value meets its column: which JSON values it takes and what the
 // column holds. The rules are those of "How a value meets its column" in
 // docs/envelope.md.
@@ -203,4 +205,33 @@ var Columns = [NumColumns]Column{
 	ColEvaluationLabel:     {Name: "evaluation_label", Kind: Text, Data: "gen_ai.evaluation.score.label", Doc: "label"},
 	ColExperiment:          {Name: "experiment", Kind: Text, Data: "audit.experiment", Doc: "A/B experiment"},
 	ColVariant:             {Name: "variant", Kind: Text, Data: "audit.variant", Doc: "variant of the experiment"},
+}
+
+// Origin says from what of an event a typed column is filled, "" where there is
+// no such column: "attribute sessionid, else data gen_ai.conversation.id".
+func Origin(column string) string {
+	for id, c := range Columns {
+		if c.Name != column {
+			continue
+		}
+		var from []string
+		switch ColumnID(id) {
+		case ColEventClass:
+			return "attribute type"
+		case ColSpanID:
+			return "attribute traceparent"
+		}
+		if c.Context != "" {
+			from = append(from, "attribute "+c.Context)
+		}
+		if c.Data != "" {
+			from = append(from, "data "+c.Data)
+		}
+		text := strings.Join(from, ", else ")
+		if c.Kind == Seconds {
+			text += ", times 1000"
+		}
+		return text
+	}
+	return ""
 }

@@ -4,13 +4,14 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/auditlake/auditlake/catalog"
+	"github.com/auditlake/auditlake/envelope"
 )
 
 // docs/queries.md starts with what people wrote; behind the mark stands what the
@@ -38,99 +39,86 @@ func TestDocsOfQueries(t *testing.T) {
 }
 
 func describeViews(t *testing.T, b *strings.Builder) {
-	docs := map[string]string{}
-	for _, def := range catalog.Definitions() {
-		if def.Name == catalog.AgentEvents {
-			for _, c := range def.Columns() {
-				docs[c.Name] = c.Doc
-			}
-		}
-	}
-	types := viewColumns(t)
+	all, err := Views(context.Background(), envelope.Origin)
+	require.NoError(t, err)
 	b.WriteString("\n## Views\n\n| view | holds |\n|---|---|\n")
-	for _, v := range views {
-		fmt.Fprintf(b, "| [`%s`](#%s) | %s |\n", v.name, v.name, cell(v.doc))
+	for _, v := range all {
+		fmt.Fprintf(b, "| [`%s`](#%s) | %s |\n", v.Name, v.Name, cell(v.Doc))
 	}
-	common := func(names []string) (out []described) {
-		for _, name := range names {
-			out = append(out, described{name, docs[name]})
-		}
-		return out
-	}
+	b.WriteString("\nA source is an attribute of the event, a key of its `data`, or how the column is made; `auditlake schema VIEW` shows the same. Where an attribute stands in both, or its value " +
+		"does not fit, docs/envelope.md says what becomes of it.\n")
 	fmt.Fprintf(b, "\n### Columns of every class view\n\nEach class view has these, and its own between `duration_ms` and `classification`.\n")
-	columnTable(t, b, append(common(commonFirst), common(commonLast)...), types["prompts"])
-	for _, v := range views {
-		fmt.Fprintf(b, "\n### %s\n\n%s.\n", v.name, strings.ToUpper(v.doc[:1])+v.doc[1:])
+	common := slices.Concat(commonFirst, commonLast)
+	columnTable(t, b, all[slices.IndexFunc(all, func(v View) bool { return v.Class != "" })], func(name string) bool { return slices.Contains(common, name) })
+	for i, v := range all {
+		fmt.Fprintf(b, "\n### %s\n\n%s.\n", v.Name, strings.ToUpper(v.Doc[:1])+v.Doc[1:])
 		switch {
-		case v.of != "":
-			fmt.Fprintf(b, "It has the columns of [%s](tables.md#%s).\n", v.of, v.of)
-			require.Equal(t, tableColumns(v.of), names(types[v.name]), v.name)
-		case v.class != "":
-			own := common(v.columns)
-			for _, text := range v.texts {
-				own = append(own, described{text.name, text.doc})
-			}
-			fmt.Fprintf(b, "Events of class `%s`.\n", v.class)
-			columnTable(t, b, own, types[v.name])
-			all := slices.Concat(commonFirst, v.columns, textNames(v), commonLast)
-			require.Equal(t, all, names(types[v.name]), v.name)
+		case v.Name == "agent_log":
+			b.WriteString("It has the columns of [agent_events](#agent_events).\n")
+			require.Equal(t, all[i+1].Columns, v.Columns)
+		case v.Class != "":
+			fmt.Fprintf(b, "Events of class `%s`.\n", v.Class)
+			columnTable(t, b, v, func(name string) bool { return !slices.Contains(common, name) })
+			require.Equal(t, common, slices.DeleteFunc(columnNames(v), func(name string) bool { return !slices.Contains(common, name) }), v.Name)
 		default:
-			columnTable(t, b, v.has, types[v.name])
-			require.Len(t, types[v.name], len(v.has), v.name)
+			columnTable(t, b, v, func(string) bool { return true })
 		}
 	}
 	b.WriteString("\n## Macros\n\n| macro | gives |\n|---|---|\n")
-	for _, m := range macros {
-		fmt.Fprintf(b, "| `%s(%s)` | %s |\n", m.name, m.params, cell(m.doc))
+	for _, m := range Macros() {
+		fmt.Fprintf(b, "| `%s(%s)` | %s |\n", m.Name, m.Params, cell(m.Doc))
 	}
 }
 
-// viewColumns are the columns that DuckDB says the views have.
-func viewColumns(t *testing.T) map[string][]Column {
-	s := openTest(t, emptyPlans(t), Options{})
-	out := map[string][]Column{}
-	for _, v := range views {
-		var rows []map[string]string
-		decode(t, sqlText(t, s, "SELECT column_name AS name, column_type AS type FROM (DESCRIBE "+v.name+")", JSON), &rows)
-		for _, row := range rows {
-			out[v.name] = append(out[v.name], Column{Name: row["name"], Type: row["type"]})
-		}
-	}
-	return out
-}
-
-func names(columns []Column) (out []string) {
-	for _, c := range columns {
+func columnNames(v View) (out []string) {
+	for _, c := range v.Columns {
 		out = append(out, c.Name)
 	}
 	return out
 }
 
-func textNames(v view) (out []string) {
-	for _, t := range v.texts {
-		out = append(out, t.name)
-	}
-	return out
-}
-
-func tableColumns(table string) (out []string) {
-	for _, def := range catalog.Definitions() {
-		if def.Name == table {
-			for _, c := range def.Columns() {
-				out = append(out, c.Name)
-			}
+func columnTable(t *testing.T, b *strings.Builder, v View, shown func(string) bool) {
+	b.WriteString("\n| column | type | unit | source | |\n|---|---|---|---|---|\n")
+	for _, c := range v.Columns {
+		require.NotEmpty(t, c.Doc, "column %s of %s says nothing", c.Name, v.Name)
+		require.NotEmpty(t, c.Source, "column %s of %s has no source", c.Name, v.Name)
+		if shown(c.Name) {
+			fmt.Fprintf(b, "| `%s` | %s | %s | %s | %s |\n", c.Name, c.Type, c.Unit, cell(c.Source), cell(c.Doc))
 		}
 	}
-	return out
 }
 
-func columnTable(t *testing.T, b *strings.Builder, columns []described, types []Column) {
-	b.WriteString("\n| column | type | |\n|---|---|---|\n")
-	for _, c := range columns {
-		i := slices.IndexFunc(types, func(have Column) bool { return have.Name == c.Name })
-		require.GreaterOrEqual(t, i, 0, "no column %s", c.Name)
-		require.NotEmpty(t, c.Doc, "column %s says nothing", c.Name)
-		fmt.Fprintf(b, "| `%s` | %s | %s |\n", c.Name, types[i].Type, cell(c.Doc))
+// Every number has a unit, or stands among those that have none; and what is
+// listed is there.
+func TestEveryNumberHasItsUnit(t *testing.T) {
+	all, err := Views(context.Background(), envelope.Origin)
+	require.NoError(t, err)
+	require.Len(t, all, len(views))
+	seen := map[string]bool{}
+	for _, v := range all {
+		require.NotEmpty(t, v.Columns, v.Name)
+		for _, c := range v.Columns {
+			_, known := units[c.Name]
+			number := regexp.MustCompile(`INT$|^DOUBLE|^DECIMAL|INTEGER`).MatchString(c.Type)
+			require.Equal(t, number, known, "%s.%s is %s", v.Name, c.Name, c.Type)
+			seen[c.Name] = true
+		}
+		for _, d := range views[slices.IndexFunc(views, func(w view) bool { return w.name == v.Name })].has {
+			require.Contains(t, columnNames(v), d.Name, v.Name)
+		}
+	}
+	for name := range units {
+		require.True(t, seen[name], "no view has a column %s", name)
+	}
+	// A session says the same: the types are those of the views that SQL reads.
+	s := openTest(t, emptyPlans(t), Options{})
+	for _, v := range all {
+		var rows []map[string]string
+		decode(t, sqlText(t, s, "SELECT column_name AS name, column_type AS type FROM (DESCRIBE "+v.Name+")", JSON), &rows)
+		require.Len(t, rows, len(v.Columns))
+		for i, row := range rows {
+			require.Equal(t, row["name"]+" "+row["type"], v.Columns[i].Name+" "+v.Columns[i].Type)
+		}
 	}
 }
 

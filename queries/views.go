@@ -30,8 +30,8 @@ type textColumn struct {
 	doc  string
 }
 
-// described is a column with its meaning.
-type described struct{ Name, Doc string }
+// described is a column with its meaning and of what it is made.
+type described struct{ Name, Doc, From string }
 
 // Columns that every class view has, before and after its own.
 var (
@@ -110,13 +110,25 @@ var views = []view{
 		texts:   []textColumn{{name: "explanation", key: "gen_ai.evaluation.explanation", doc: "why it was judged so"}},
 	},
 	{name: "runs", doc: "one row per agent invocation: per tenant and run_id", sql: runsSQL, has: append([]described{
-		{"run_id", "the run"}, {"tenant", "tenant"}, {"session_id", "conversation it belongs to (the first by name where it has several)"},
-		{"parent_run_id", "run of the agent that called this one"}, {"agent_id", "agent"}, {"agent_version", "version of the agent"},
-		{"environment", "environment"}, {"principal_id", "who is accountable"}, {"experiment", "A/B experiment"}, {"variant", "variant of the experiment"},
+		{"run_id", "the run", "run_id"},
+		{"tenant", "tenant", "tenant"},
+		{"session_id", "conversation it belongs to (the first by name where it has several)", "least session_id"},
+		{"parent_run_id", "run of the agent that called this one", "least parent_run_id"},
+		{"agent_id", "agent", "least agent_id"},
+		{"agent_version", "version of the agent", "least agent_version"},
+		{"environment", "environment", "least environment"},
+		{"principal_id", "who is accountable", "least principal_id"},
+		{"experiment", "A/B experiment", "least experiment"},
+		{"variant", "variant of the experiment", "least variant"},
 	}, totals...)},
 	{name: "sessions", doc: "one row per conversation: per tenant and session_id", sql: sessionsSQL, has: append([]described{
-		{"session_id", "the conversation"}, {"tenant", "tenant"}, {"runs", "agent invocations"}, {"agents", "agents that took part, sorted"},
-		{"environment", "environment"}, {"principal_id", "who is accountable"}, {"subject", "the data subject"},
+		{"session_id", "the conversation", "session_id"},
+		{"tenant", "tenant", "tenant"},
+		{"runs", "agent invocations", "distinct run_id"},
+		{"agents", "agents that took part, sorted", "distinct agent_id"},
+		{"environment", "environment", "least environment"},
+		{"principal_id", "who is accountable", "least principal_id"},
+		{"subject", "the data subject", "least subject"},
 	}, totals...)},
 	{name: "dead_letters", of: catalog.DeadLetters, doc: "records that hold no valid event, byte for byte, and why"},
 	{name: "maintenance_log", of: catalog.MaintenanceLog, doc: "runs of maintenance jobs and dead-letter replays"},
@@ -124,11 +136,23 @@ var views = []view{
 
 // totals are the columns that runs and sessions share.
 var totals = []described{
-	{"started_at", "first event"}, {"ended_at", "last event"}, {"wall_ms", "milliseconds between them"}, {"events", "events, each once"},
-	{"prompts", "prompts"}, {"outputs", "model outputs"}, {"tool_calls", "tool calls, a request and its result being one"}, {"context_retrievals", "context retrievals"},
-	{"actions", "actions"}, {"evaluations", "evaluations"}, {"errors", "events with status error"}, {"models", "models that answered, else models asked for, sorted"},
-	{"input_tokens", "tokens read"}, {"output_tokens", "tokens produced"},
-	{"cost_amount", "cost, NULL where it is in several currencies"}, {"cost_currency", "currency of cost_amount, NULL where it is in several or names none"}, {"unpriced_outputs", "outputs without a cost"},
+	{"started_at", "first event", "least event_time"},
+	{"ended_at", "last event", "greatest event_time"},
+	{"wall_ms", "milliseconds between them", "ended_at - started_at"},
+	{"events", "events, each once", "number of events"},
+	{"prompts", "prompts", "number of event_class prompt"},
+	{"outputs", "model outputs", "number of event_class output"},
+	{"tool_calls", "tool calls, a request and its result being one", "number of event_class tool_call, tool_phase result left out"},
+	{"context_retrievals", "context retrievals", "number of event_class context_retrieval"},
+	{"actions", "actions", "number of event_class action"},
+	{"evaluations", "evaluations", "number of event_class evaluation"},
+	{"errors", "events with status error", "number of status error"},
+	{"models", "models that answered, else models asked for, sorted", "distinct response_model, else request_model"},
+	{"input_tokens", "tokens read", "sum of input_tokens"},
+	{"output_tokens", "tokens produced", "sum of output_tokens"},
+	{"cost_amount", "cost, NULL where it is in several currencies", "sum of cost_amount"},
+	{"cost_currency", "currency of cost_amount, NULL where it is in several or names none", "the one cost_currency"},
+	{"unpriced_outputs", "outputs without a cost", "number of event_class output without cost_amount"},
 }
 
 const totalsSQL = `min(event_time) AS started_at, max(event_time) AS ended_at,
