@@ -45,8 +45,8 @@ WITH calls AS (
         kafka_topic, kafka_partition, kafka_offset, record_index
     FROM agent_events
     WHERE event_class = 'tool_call' AND coalesce(tool_phase, '') <> 'result' AND run_id IS NOT NULL
-        AND ($ref_from IS NULL OR $from IS NULL OR event_time >= least($ref_from, $from) - INTERVAL 1 DAY)
-        AND ($ref_to IS NULL OR $to IS NULL OR event_time < greatest($ref_to, $to) + INTERVAL 1 DAY)
+        AND ($ref_from IS NULL OR $from IS NULL OR event_time >= CAST(least($ref_from, $from) AS TIMESTAMP WITH TIME ZONE) - INTERVAL 1 DAY)
+        AND ($ref_to IS NULL OR $to IS NULL OR event_time < CAST(greatest($ref_to, $to) AS TIMESTAMP WITH TIME ZONE) + INTERVAL 1 DAY)
         AND ($agent IS NULL OR agent_id = $agent OR agent_name = $agent)
         AND ($environment IS NULL OR environment = $environment)
         AND ($tenant IS NULL OR tenant = $tenant)

@@ -49,7 +49,7 @@ WITH spreads AS (
     FROM agent_events
     WHERE event_class IN ('input', 'output')
         AND coalesce(agent_id, agent_name) IS NOT NULL
-        AND ($from IS NULL OR event_time >= $from - INTERVAL 7 DAY)
+        AND ($from IS NULL OR event_time >= CAST($from AS TIMESTAMP WITH TIME ZONE) - INTERVAL 7 DAY)
         AND ($to IS NULL OR event_time < $to)
         AND ($agent IS NULL OR agent_id = $agent OR agent_name = $agent)
         AND ($environment IS NULL OR environment = $environment)
@@ -115,7 +115,7 @@ settings AS (
         AND (h.setting NOT IN ('prompt_version', 'prompt_sha256') OR h.prompt_name IS NOT DISTINCT FROM e.prompt_name)
     WHERE event_class IN ('input', 'output')
         AND coalesce(e.agent_id, e.agent_name) IS NOT NULL
-        AND ($from IS NULL OR event_time >= $from - INTERVAL 7 DAY)
+        AND ($from IS NULL OR event_time >= CAST($from AS TIMESTAMP WITH TIME ZONE) - INTERVAL 7 DAY)
         AND ($to IS NULL OR event_time < $to)
         AND ($agent IS NULL OR e.agent_id = $agent OR e.agent_name = $agent)
         AND ($environment IS NULL OR e.environment = $environment)
