@@ -2,8 +2,8 @@
 -- question: Which runs can be replayed to the byte, which in behaviour, and which not?
 -- window: from - 1d .. to + 1d
 -- note: behaviour: the run can be acted out again from the log alone, model and tools answered by what is recorded. That takes
---   the request (every prompt with its messages; where a run has no prompt, messages or arguments of an input or output), outputs, each with its
---   messages, every tool call with its arguments and its result (of one that failed, its error type will do), and of every
+--   the request (every prompt with its messages; where a run has no prompt, messages or arguments of an input or output,
+--   or the tool call of the run that called it, or its handoff with messages, which an event names as its cause), outputs, each with its messages, every tool call with its arguments and its result (of one that failed, its error type will do), and of every
 --   retrieval which documents came (an id each, as many as document_count says).
 -- note: byte: beyond that, all that determines what the model says is known, so that a replay which asks it again can be held to
 --   the log byte by byte. That takes of every output the model that answered, seed and temperature (its own, or those of an input of the run);
@@ -37,6 +37,22 @@ WITH begun_before AS (
         AND event_time < $from
         AND run_id IS NOT NULL
     GROUP BY tenant, run_id
+),
+-- Runs that were called, with what was asked of them in another run's events.
+called AS (
+    SELECT sub.tenant, sub.run_id
+    FROM agent_events AS sub
+    JOIN (
+        SELECT source, event_id, run_id
+        FROM agent_events
+        WHERE event_class = 'handoff' AND coalesce(json_type(payload, '$.data."gen_ai.input.messages"'), 'NULL') <> 'NULL'
+        UNION ALL
+        SELECT source, event_id, run_id
+        FROM agent_events
+        WHERE event_class = 'tool_call'
+    ) AS caller ON caller.event_id = sub.causation_id AND caller.source = coalesce(sub.causation_source, sub.source)
+    WHERE sub.parent_run_id IS NOT NULL AND caller.run_id IS DISTINCT FROM sub.run_id
+    GROUP BY sub.tenant, sub.run_id
 ),
 events AS (
     SELECT tenant, run_id, event_time, event_class, sequence, tool_phase, document_count, response_model, seed, temperature, prompt_sha256, tools_sha256,
@@ -105,11 +121,13 @@ runs AS (
     HAVING count(CASE WHEN of_agent THEN 1 END) > 0 AND count(CASE WHEN of_environment THEN 1 END) > 0
 ),
 counted AS (
-    SELECT *,
+    SELECT runs.*,
+        called.run_id IS NOT NULL AS was_called,
         whole_calls + greatest(requests, results) AS tool_calls,
         calls_without_arguments + greatest(results - requests, 0) AS missing_arguments,
         calls_without_result + greatest(requests - results, 0) AS missing_results
     FROM runs
+    LEFT JOIN called ON called.run_id = runs.run_id AND called.tenant IS NOT DISTINCT FROM runs.tenant
     WHERE ($to IS NULL OR began < $to)
         AND NOT EXISTS (SELECT 1 FROM begun_before AS b WHERE b.run_id = runs.run_id AND b.tenant IS NOT DISTINCT FROM runs.tenant)
 ),
@@ -117,7 +135,7 @@ graded AS (
     SELECT *,
         concat_ws(', ',
             CASE WHEN prompts_without_messages > 0 THEN 'request (' || prompts_without_messages || ' of ' || prompts || ' prompts)'
-                WHEN prompts + other_requests = 0 THEN 'request' END,
+                WHEN prompts + other_requests = 0 AND NOT was_called THEN 'request' END,
             CASE WHEN outputs = 0 THEN 'outputs' END,
             CASE WHEN outputs_without_messages > 0 THEN 'output messages (' || outputs_without_messages || ' of ' || outputs || ')' END,
             CASE WHEN missing_arguments > 0 THEN 'tool arguments (' || missing_arguments || ' of ' || tool_calls || ')' END,

@@ -45,27 +45,29 @@ WITH RECURSIVE events AS NOT MATERIALIZED (
         AND ($environment IS NULL OR environment = $environment)
         AND ($tenant IS NULL OR tenant = $tenant)
 ),
--- Numbers for what to group by, in order of name: numbers are what millions of spans are sorted with.
+-- Numbers for tenants and for what to group by, in order of name: millions of spans are sorted, and numbers are short.
 labels AS MATERIALIZED (
-    SELECT class, what, agent, row_number() OVER (ORDER BY class, what NULLS FIRST, agent NULLS FIRST) AS label
-    FROM (SELECT DISTINCT class, what, agent FROM events) AS kinds
+    SELECT tenant, class, what, agent,
+        CAST(dense_rank() OVER (ORDER BY tenant NULLS FIRST) AS INTEGER) AS tenant_no,
+        CAST(row_number() OVER (ORDER BY class, what NULLS FIRST, agent NULLS FIRST, tenant NULLS FIRST) AS INTEGER) AS label
+    FROM (SELECT DISTINCT tenant, class, what, agent FROM events) AS kinds
 ),
 spans AS MATERIALIZED (
-    SELECT tenant, trace_a, trace_b, span,
+    SELECT tenant_no, trace_a, trace_b, span,
         row_number() OVER () AS span_no,
         min(parent_span) AS parent_span,
         min(label) AS label,
         min(epoch_us(event_time) - CASE WHEN tool_phase = 'result' THEN took_us ELSE 0 END) AS begins,
         max(epoch_us(event_time) + CASE WHEN tool_phase = 'result' THEN 0 ELSE took_us END) AS ends
     FROM events AS e
-    JOIN labels AS l ON l.class = e.class AND l.what IS NOT DISTINCT FROM e.what AND l.agent IS NOT DISTINCT FROM e.agent
-    GROUP BY tenant, trace_a, trace_b, span
+    JOIN labels AS l ON l.class = e.class AND l.what IS NOT DISTINCT FROM e.what AND l.agent IS NOT DISTINCT FROM e.agent AND l.tenant IS NOT DISTINCT FROM e.tenant
+    GROUP BY tenant_no, trace_a, trace_b, span
 ),
 linked AS (
-    SELECT s.span_no, s.tenant, s.trace_a, s.trace_b, s.span, s.label, s.begins, s.ends,
+    SELECT s.span_no, s.span, s.label, s.begins, s.ends,
         s.begins = s.ends AS has_no_length, parent.span_no AS parent_no, coalesce(parent.begins = parent.ends, false) AS parent_has_no_length
     FROM spans AS s
-    LEFT JOIN spans AS parent ON parent.trace_a = s.trace_a AND parent.trace_b = s.trace_b AND parent.span = s.parent_span AND parent.tenant IS NOT DISTINCT FROM s.tenant
+    LEFT JOIN spans AS parent ON parent.trace_a = s.trace_a AND parent.trace_b = s.trace_b AND parent.span = s.parent_span AND parent.tenant_no = s.tenant_no
 ),
 -- Children of spans without length, handed up.
 handed_up AS (
@@ -80,28 +82,31 @@ handed_up AS (
 ),
 -- Spans with the parent in whose time they count.
 counted AS (
-    SELECT span_no, parent_no, tenant, trace_a, trace_b, span, label, begins, ends
+    SELECT span_no, parent_no, span, label, begins, ends
     FROM linked
     WHERE NOT has_no_length AND NOT parent_has_no_length
     UNION ALL
-    SELECT l.span_no, h.parent_no, l.tenant, l.trace_a, l.trace_b, l.span, l.label, l.begins, l.ends
+    SELECT l.span_no, h.parent_no, l.span, l.label, l.begins, l.ends
     FROM linked AS l
     JOIN handed_up AS h ON h.span_no = l.span_no AND NOT h.again
 ),
 -- Down the tree, level by level: of each span the part that is on the path, which reaches from its begin to where a
 -- span beside it takes over that ends later.
 path AS (
-    SELECT span_no, label, CAST(NULL AS BIGINT) AS parent_label, begins, until AS ends, 0 AS depth
+    SELECT span_no, label, CAST(NULL AS INTEGER) AS parent_label, begins, until AS ends, 0 AS depth
     FROM (
-        SELECT *, least(ends, coalesce(min(begins) OVER (PARTITION BY tenant, trace_a, trace_b ORDER BY ends DESC, begins, span ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), ends)) AS until
-        FROM counted
-        WHERE parent_no IS NULL
+        SELECT c.*, least(c.ends, coalesce(min(c.begins) OVER (PARTITION BY s.tenant_no, s.trace_a, s.trace_b
+            ORDER BY c.ends DESC, c.begins, c.span ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), c.ends)) AS until
+        FROM counted AS c
+        JOIN spans AS s ON s.span_no = c.span_no
+        WHERE c.parent_no IS NULL
     ) AS top
     WHERE until > begins
     UNION ALL
     SELECT span_no, label, parent_label, begins, until, depth
     FROM (
-        SELECT *, least(ends, coalesce(min(begins) OVER (PARTITION BY parent_no ORDER BY ends DESC, begins, span ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), ends)) AS until
+        SELECT *, least(ends, coalesce(min(begins) OVER (PARTITION BY parent_no
+            ORDER BY ends DESC, begins, span ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), ends)) AS until
         FROM (
             SELECT c.span_no, c.parent_no, c.span, c.label, p.label AS parent_label,
                 greatest(c.begins, p.begins) AS begins, least(c.ends, p.ends) AS ends, p.depth + 1 AS depth

@@ -82,7 +82,7 @@ def begun(log, p):
     return {k: run for k, run in runs.items() if in_window(min(e.time for e in run), p)}
 
 
-def lacking(run):
+def lacking(run, asked_by):
     """What a run lacks: for behaviour, and beyond that for byte."""
     of = lambda *classes: [e for e in run if e.cls in classes]
     holds = lambda e, key: isinstance(e.data, dict) and e.data.get(key) is not None
@@ -102,7 +102,9 @@ def lacking(run):
     if prompts:
         silent = sum(not holds(e, "gen_ai.input.messages") for e in prompts)
         behaviour += [f"request ({silent} of {len(prompts)} prompts)"] if silent else []
-    elif not has(inputs + outputs, "gen_ai.input.messages") and not has(inputs, "gen_ai.tool.call.arguments"):
+    elif not has(inputs + outputs, "gen_ai.input.messages") and not has(inputs, "gen_ai.tool.call.arguments") and not any(
+            c.get("runid") != e.get("runid") and (c.cls == "tool_call" or c.cls == "handoff" and holds(c, "gen_ai.input.messages"))
+            for e in run if e.get("parentrunid") is not None for c in [asked_by.get((e.get("causationsource") or e.get("source"), e.get("causationid")))] if c):
         behaviour.append("request")
     behaviour += [] if outputs else ["outputs"]
     behaviour += part("output messages", sum(not holds(e, "gen_ai.output.messages") for e in outputs), len(outputs))
@@ -124,11 +126,13 @@ def lacking(run):
 
 def replayability(log, p):
     out = []
+    days = {"from": -1, "to": 1}
+    everything = {e.key: e for e in log.events({k: show(when(v) + timedelta(days=days[k])) for k, v in p.items() if k in days})}
     for (tenant, name), run in begun(log, p).items():
         if p.get("run", name) != name or (p.get("agent") and not any(p["agent"] in (e.get("agentid"), e.get("agentname")) for e in run)) \
                 or (p.get("environment") and not any(e.get("environment") == p["environment"] for e in run)):
             continue
-        behaviour, byte, n_calls = lacking(run)
+        behaviour, byte, n_calls = lacking(run, everything)
         out.append({"tenant": tenant, "run_id": name, "agent": min(filter(None, map(agent, run)), default=None), "began": show(min(e.time for e in run)), "events": len(run),
                     "outputs": sum(e.cls == "output" for e in run), "tool_calls": n_calls, "retrievals": sum(e.cls == "context_retrieval" for e in run),
                     "grade": "none" if behaviour else "behaviour" if byte else "byte", "missing": ", ".join(behaviour + byte) or None})

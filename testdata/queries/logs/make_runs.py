@@ -20,7 +20,7 @@ def send(run, cls, data, tenant="acme", **more):
         value["tenant"] = tenant
     if run is not None:
         value["runid"] = run
-    value.update(more)
+    value.update({k: v for k, v in more.items() if k != "id" or v is not None})
     OUT.append({k: v for k, v in value.items() if v is not None})
 
 
@@ -79,6 +79,15 @@ whole("modelless", say=but(SAY, gen_ai__response__model=...))
 whole("own-seed", setting=None, say=but(SAY, gen_ai__request__seed=1, gen_ai__request__temperature=0, gen_ai__input__messages=said("user", "?"), gen_ai__system_instructions="x"), ask=None, call=None, docs=None)
 send("promptless", "output", SAY)
 send("outputless", "prompt", ASK, sequence="1", agentid=None, agentname="desk")
+
+# Runs that were called: by a handoff with messages, of another producer; by one without; by a tool call; by their own.
+send("calling", "handoff", {"gen_ai.input.messages": said("assistant", "Look at order 7.")}, "globex", id="h1", source="/agents/other")
+send("calling", "handoff", {"gen_ai.input.messages": None}, id="h2")
+for run, cause in (("handed", {"causationid": "h1", "causationsource": "/agents/other"}), ("handed-silently", {"causationid": "h2"}), ("handed-elsewhere", {"causationid": "h1"}),
+                   ("called-by-tool", {"causationid": "q3"}), ("calls-itself", {"causationid": "own"})):
+    send(run, "input", SET, sequence=0, parentrunid="calling", **cause)
+    send(run, "tool_call", CALL, sequence=1, parentrunid="calling", id="own" if run == "calls-itself" else None)
+    send(run, "output", SAY, sequence=2, parentrunid="calling", **cause)
 
 # A tool call in two events; one whose result never came, one whose request is not there.
 for run, phases in (("two-events", ["request", "result"]), ("unanswered", ["request"]), ("unasked", ["result"])):
