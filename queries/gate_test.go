@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -89,6 +90,62 @@ func TestTheGateRefusesWhatIsNoQuestion(t *testing.T) {
 		require.NoFileExists(t, out, sql)
 	}
 	require.Equal(t, before, readFile(t, file), "a data file was written to")
+}
+
+// Wherever in a question a file, an address or a function of theirs stands, the
+// gate finds it before DuckDB opens it.
+func TestTheGateLooksEverywhere(t *testing.T) {
+	dir := t.TempDir()
+	s := openTest(t, logPlans(t, dir), Options{})
+	planned := literal(filepath.Join(dir, "events 0.parquet"))
+	places := []string{
+		"SELECT (SELECT count(*) FROM %s)", "SELECT 1 WHERE EXISTS (FROM %s)", "SELECT 1 WHERE 1 IN (SELECT 1 FROM %s)", "SELECT 1 ORDER BY (SELECT count(*) FROM %s)",
+		"SELECT 1 LIMIT (SELECT count(*) FROM %s)", "SELECT count(*) FILTER (WHERE EXISTS (FROM %s)) FROM prompts", "SELECT 1 GROUP BY 1 HAVING EXISTS (FROM %s)",
+		"SELECT row_number() OVER (ORDER BY (SELECT 1 FROM %s)) FROM prompts", "FROM prompts QUALIFY row_number() OVER () = (SELECT count(*) FROM %s)",
+		"WITH a AS MATERIALIZED (FROM %s) FROM a", "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r, %s) FROM r", "SELECT 1 UNION ALL SELECT 1 FROM %s",
+		"SELECT 1 EXCEPT SELECT 1 FROM %s", "FROM prompts, LATERAL (FROM %s)", "FROM prompts POSITIONAL JOIN %s", "FROM prompts ASOF JOIN %s AS x ON true", "FROM prompts SEMI JOIN %s AS x ON true",
+		"FROM (PIVOT (FROM %s) ON 1 IN (1) USING count(*))", "UNPIVOT (FROM %s) ON COLUMNS(*)", "FROM %s TABLESAMPLE 10%%", "DESCRIBE FROM %s", "SUMMARIZE FROM %s", "DESCRIBE %s", "SUMMARIZE %s",
+		"SELECT list_transform([1], lambda x: (SELECT count(*) FROM %s))", "SELECT CASE WHEN false THEN (SELECT 1 FROM %s) END", "SELECT 1 FROM prompts WHERE false AND EXISTS (FROM %s)",
+		"VALUES ((SELECT count(*) FROM %s))", "SELECT array(SELECT 1 FROM %s)", "SELECT COLUMNS(*) FROM %s", "TABLE %s", "SELECT {a: (SELECT 1 FROM %s)}", "FROM (FROM (FROM %s))", "SHOW TABLES FROM %s",
+	}
+	things := []string{
+		"read_text('/etc/passwd')", "'/etc/passwd'", `"/etc/passwd"`, "read_csv_auto('/etc/pass*')", planned, "parquet_scan(" + planned + ")", "'s3://lake/x.parquet'", "'https://example.org/x.csv'",
+		"enable_logging()", "glob('/*')", "lake.event_rows",
+	}
+	for i := range 3 * max(len(places), len(things)) { // each with some of the other
+		sql := fmt.Sprintf(places[i%len(places)], things[(i+i/len(places))%len(things)])
+		err := run(s, sql)
+		require.Error(t, err, sql)
+		require.NotContains(t, err.Error(), "\n", sql)
+		require.NotContains(t, err.Error(), "root:", sql)
+		var gate *GateError
+		if !isSyntax(err) {
+			require.ErrorAs(t, err, &gate, sql)
+		}
+	}
+}
+
+// What holds SQL holds a query of the library, of one's own too.
+func TestQueriesAreBoundedAsSQLIs(t *testing.T) {
+	dir := t.TempDir()
+	header := "-- title: T\n-- question: Q\n-- column: n HUGEINT: n\n"
+	writeQuery(t, dir, "endless.sql", header+"SELECT sum(hash(a.range + b.range)) AS n FROM range(1000000) a, range(1000000) b")
+	writeQuery(t, dir, "large.sql", header+"SELECT list(a.range) AS n FROM range(100000000) a")
+	l, err := OpenLibrary(dir)
+	require.NoError(t, err)
+	ask := func(ctx context.Context, opts Options, name string) error {
+		opts.Library = l
+		_, err := openTest(t, emptyPlans(t), opts).Query(ctx, name, nil, Output{Format: CSV}, io.Discard)
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	time.AfterFunc(300*time.Millisecond, cancel)
+	require.ErrorIs(t, ask(ctx, Options{}, "endless"), context.Canceled)
+	err = ask(context.Background(), Options{Timeout: 300 * time.Millisecond}, "endless")
+	require.EqualError(t, err, "the query ran longer than 300ms and was stopped: narrow it with --from and --to, or raise sql.timeout")
+	err = ask(context.Background(), Options{MemoryLimit: 64 << 20, TempBytes: 1 << 20}, "large")
+	require.ErrorIs(t, err, ErrMemory)
+	require.Regexp(t, `^the query needs more memory than sql.memory_limit allows: .* or raise the limit \(.*\)$`, err.Error())
 }
 
 // isSyntax is a statement that DuckDB itself does not understand here, such as
