@@ -25,20 +25,22 @@
 -- column: time_b TIMESTAMP WITH TIME ZONE: when, in run_b
 -- column: event_a VARCHAR: id of the event of run_a
 -- column: event_b VARCHAR: id of the event of run_b
-WITH events AS (
-    SELECT *,
-        run_id = $run_a AND ($tenant IS NULL OR tenant = $tenant) AS of_a,
-        run_id = $run_b AND (coalesce($tenant_b, $tenant) IS NULL OR tenant = coalesce($tenant_b, $tenant)) AS of_b
+-- example: --run_a r17 --run_b r18 --from 1d
+WITH sides AS (
+    -- each run by itself: where one id is asked for, not two, the payloads of other runs are passed over
+    SELECT 'a' AS side, *
     FROM agent_events
-    WHERE run_id IN ($run_a, $run_b)
+    WHERE run_id = $run_a
+        AND ($tenant IS NULL OR tenant = $tenant)
         AND ($from IS NULL OR event_time >= $from)
         AND ($to IS NULL OR event_time < $to)
-),
--- An event of both runs (a run beside itself) stands in each.
-sides AS (
-    SELECT 'a' AS side, * FROM events WHERE of_a
     UNION ALL
-    SELECT 'b', * FROM events WHERE of_b
+    SELECT 'b' AS side, *
+    FROM agent_events
+    WHERE run_id = $run_b
+        AND (coalesce($tenant_b, $tenant) IS NULL OR tenant = coalesce($tenant_b, $tenant))
+        AND ($from IS NULL OR event_time >= $from)
+        AND ($to IS NULL OR event_time < $to)
 ),
 ordered AS (
     SELECT *,

@@ -29,6 +29,7 @@
 -- column: retrievals BIGINT: context retrievals
 -- column: grade VARCHAR: byte, behaviour or none
 -- column: missing VARCHAR: what is missing, NULL where nothing is
+-- example: --from 1d --agent support
 WITH begun_before AS (
     -- Told without the payload, which is read from from on.
     SELECT tenant, run_id

@@ -29,6 +29,7 @@
 -- column: short_burn DOUBLE: their share, over the share that may be
 -- column: verdict VARCHAR: page, ticket, ok, or no data
 -- column: at TIMESTAMP WITH TIME ZONE: the moment that was asked about
+-- example: --sli latency --latency_ms 5000 --objective 0.95
 WITH pairs AS (
     SELECT *
     FROM (VALUES

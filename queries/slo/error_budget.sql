@@ -27,6 +27,7 @@
 -- column: consumed DOUBLE: bad / allowed
 -- column: remaining DOUBLE: 1 - consumed
 -- column: bad_share DOUBLE: share of the whole's bad events
+-- example: --period 7d --objective 0.995
 WITH judged AS (
     SELECT coalesce(agent_id, agent_name) AS agent,
         CASE $sli WHEN 'latency' THEN duration_ms <= $latency_ms WHEN 'success' THEN status = 'ok' ELSE evaluation_score >= $pass_score END AS good

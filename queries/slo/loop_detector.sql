@@ -25,6 +25,7 @@
 -- column: retries BIGINT: calls that were marked as retries
 -- column: first TIMESTAMP WITH TIME ZONE: the first call
 -- column: last TIMESTAMP WITH TIME ZONE: the last call
+-- example: --from 1d --max_repeat 5
 WITH busy_runs AS (
     -- Where a tool is called often enough at all; that takes no payload.
     SELECT tenant, run_id

@@ -26,6 +26,7 @@
 -- column: tenant VARCHAR: tenant
 -- column: span_id VARCHAR: id of the span
 -- column: event_id VARCHAR: its first event
+-- example: --trace_id 4bf92f3577b34da6a3ce929d0e0e4736 --from 1d
 WITH RECURSIVE events AS (
     SELECT span_id, parent_span_id, tenant, status, error_type, duration_ms, event_time, event_id,
         coalesce(agent_id, agent_name) AS agent,
