@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -107,6 +108,8 @@ func (a *app) runSink(ctx context.Context, cfg *config.Config, cat *catalog.Cata
 	}
 	var bar *ui.Progress
 	defer func() { bar.Done() }()
+	outer := ctx
+	ended := make(chan error, workers)
 	group, ctx := errgroup.WithContext(ctx)
 	looking, lookAway := context.WithCancel(ctx)
 	defer lookAway()
@@ -134,11 +137,31 @@ func (a *app) runSink(ctx context.Context, cfg *config.Config, cat *catalog.Cata
 		group.Go(func() error {
 			err := s.Run(ctx)
 			all.set(i, s.Stats(), nil)
+			ended <- err
 			return err
 		})
 	}
-	err = group.Wait()
-	return all.sum(), err
+	_ = group.Wait()
+	close(ended)
+	return all.sum(), a.gravest(outer, ended)
+}
+
+// gravest is, of what workers ended with, what most needs somebody to act: a stop, or the
+// end of one of them, stops the others, and how that went may be told first. Of several
+// it is the first.
+func (a *app) gravest(ctx context.Context, ended <-chan error) error {
+	var errs []error
+	for err := range ended {
+		errs = append(errs, err)
+	}
+	for _, code := range []int{exitRefused, exitUsage, exitFailed} {
+		for _, err := range errs {
+			if a.exitCode(ctx, err) == code {
+				return err
+			}
+		}
+	}
+	return cmp.Or(errs...)
 }
 
 // leaveGrace is what a sink has beyond its shutdown timeout to clean up.

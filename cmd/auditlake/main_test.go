@@ -3,11 +3,15 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/auditlake/auditlake/catalog"
+	"github.com/auditlake/auditlake/sink"
 )
 
 // result is what one run of the program left behind.
@@ -73,4 +77,37 @@ func TestDetailedExitCode(t *testing.T) {
 	a.detailedExit = true
 	require.Equal(t, exitNothingToDo, a.finish(context.Background(), errNothingToDo))
 	require.Empty(t, a.stderr.(*bytes.Buffer).String())
+}
+
+// What ends one worker is not hidden by what came of that, or of a stop, to another.
+func TestGravestEndOfWorkers(t *testing.T) {
+	stopped, cancel := context.WithCancelCause(context.Background())
+	cancel(interrupted{syscall.SIGTERM})
+	interrupt := &sink.Error{Text: "stopped before the last snapshot commit", Err: context.Canceled}
+	failed, refused := &sink.Error{Text: "failed"}, &sink.Error{Text: "refused", Refused: true}
+	mistake := &catalog.ConfigError{Text: "no such table"}
+	for name, tc := range map[string]struct {
+		ended []error
+		code  int
+		text  string
+	}{
+		"all are done":             {[]error{nil, nil}, exitDone, ""},
+		"a stop alone":             {[]error{nil, interrupt}, exitInterrupted, "stopped by terminated"},
+		"a stop, and a failure":    {[]error{interrupt, failed, errors.New("later")}, exitFailed, "failed"},
+		"a stop, and a refusal":    {[]error{interrupt, nil, refused}, exitRefused, "refused"},
+		"a failure, and a mistake": {[]error{failed, mistake}, exitUsage, "no such table"},
+		"a mistake, and a refusal": {[]error{mistake, refused}, exitRefused, "refused"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ended := make(chan error, len(tc.ended))
+			for _, err := range tc.ended {
+				ended <- err
+			}
+			close(ended)
+			said := &bytes.Buffer{}
+			a := &app{stderr: said}
+			require.Equal(t, tc.code, a.finish(stopped, a.gravest(stopped, ended)))
+			require.Contains(t, said.String(), tc.text)
+		})
+	}
 }
