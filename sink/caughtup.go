@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -80,7 +81,7 @@ func (s *Sink) checkCaughtUp(ctx context.Context) error {
 	if !s.cfg.UntilCaughtUp {
 		return nil
 	}
-	others := false
+	others, behind := false, false
 	s.stats.CaughtUp, s.stats.CaughtUpGoal = 0, 0
 	for tp, goal := range s.goals {
 		s.stats.CaughtUpGoal += goal
@@ -90,21 +91,67 @@ func (s *Sink) checkCaughtUp(ctx context.Context) error {
 			continue
 		}
 		s.stats.CaughtUp += min(p.next, goal)
-		if p.next < goal {
-			return nil
-		}
+		behind = behind || p.next < goal
+	}
+	if behind {
+		return s.endBelowGoal(ctx)
 	}
 	if err := s.flushOrDrop(ctx, "caught up"); err != nil || s.rewind {
 		return err
 	}
 	if others {
 		reached, err := s.othersReached(ctx)
-		if err != nil || !reached {
+		if err != nil {
 			return err
+		}
+		if !reached {
+			return s.endBelowGoal(ctx)
 		}
 	}
 	s.report()
 	return errCaughtUp
+}
+
+// endBelowGoal ends a job of which a log ends before its goal by now, and may never get
+// there again; nil where none does. What was read lands. What watchEnds found may be from
+// before the goals, or of a topic that was made again, so Kafka is asked anew. Of a log
+// that ends before what was read of it nothing may land: that is for lostLog to judge.
+func (s *Sink) endBelowGoal(ctx context.Context) error {
+	s.told.mu.Lock()
+	seen := s.told.ends
+	s.told.mu.Unlock()
+	var suspects []topicPartition
+	for tp, goal := range s.goals {
+		if e, ok := seen[tp]; ok && e.high < goal {
+			suspects = append(suspects, tp)
+		}
+	}
+	if len(suspects) == 0 {
+		return nil
+	}
+	slices.SortFunc(suspects, topicPartition.compare)
+	askCtx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	topics := topicsOf(suspects)
+	now, _ := s.admin.ListEndOffsets(askCtx, topics...)
+	if err := s.sameIDs(askCtx, topics); err != nil {
+		return nil // the next look is soon
+	}
+	var short []string
+	for _, tp := range suspects {
+		end, ok := now.Lookup(tp.topic, tp.partition)
+		if !ok || end.Err != nil || end.Offset >= s.goals[tp] {
+			continue
+		}
+		if p := s.owned[tp]; p != nil && end.Offset < p.next {
+			return nil
+		}
+		short = append(short, fmt.Sprintf("the log of %s/%d ends at %d, and ended at %d when this run began", tp.topic, tp.partition, end.Offset, s.goals[tp]))
+	}
+	if len(short) == 0 {
+		return nil
+	}
+	return s.landBefore(&Error{Text: strings.Join(short, "; ") + ": it seems truncated. Start again to read the log as it is now"})
 }
 
 // othersReached asks the table about the topic partitions this sink does not

@@ -2,11 +2,13 @@ package sink
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/auditlake/auditlake/catalog"
@@ -131,4 +133,134 @@ func TestJobWaitsForOtherSinks(t *testing.T) {
 	l.produce(30, 0) // what comes later is no goal of it
 	job.askedOthers = time.Time{}
 	require.ErrorIs(t, job.checkCaughtUp(ctx), errCaughtUp)
+}
+
+// logs is a cluster that tells where the first partitions of topics end.
+type logs struct {
+	cluster
+	ends map[string]int64
+	id   kadm.TopicID
+	err  error
+}
+
+func (c logs) ListEndOffsets(_ context.Context, topics ...string) (kadm.ListedOffsets, error) {
+	out := kadm.ListedOffsets{}
+	for _, topic := range topics {
+		out[topic] = map[int32]kadm.ListedOffset{0: {Topic: topic, Offset: c.ends[topic]}}
+	}
+	if c.err != nil {
+		return nil, c.err
+	}
+	return out, nil
+}
+
+func (c logs) Metadata(_ context.Context, topics ...string) (kadm.Metadata, error) {
+	out := kadm.Metadata{Topics: kadm.TopicDetails{}}
+	for _, topic := range topics {
+		out.Topics[topic] = kadm.TopicDetail{Topic: topic, ID: c.id}
+	}
+	return out, nil
+}
+
+// A job does not wait for what a log had when it began and lost since, in a topic
+// partition of its own or of another sink: it may never be there again.
+func TestJobOfALogThatWasTruncated(t *testing.T) {
+	id := kadm.TopicID{1}
+	const ofA = "the log of a/0 ends at 8, and ended at 100 when this run began"
+	for name, tc := range map[string]struct {
+		change func(s *Sink)
+		seen   map[string]int64
+		kafka  logs
+		want   string
+		next   int64 // of the tables afterwards, of a
+	}{
+		"one that it reads":            {kafka: logs{ends: map[string]int64{"a": 8, "b": 9}}, want: ofA + ": it seems truncated", next: 7},
+		"it was read to its end":       {kafka: logs{ends: map[string]int64{"a": 7, "b": 9}}, want: "the log of a/0 ends at 7", next: 7},
+		"both":                         {kafka: logs{ends: map[string]int64{"a": 8, "b": 6}}, want: ofA + "; the log of b/0 ends at 6, and ended at 9", next: 7},
+		"one that another one reads":   {change: func(s *Sink) { s.goals[topicPartition{"a", 0}] = 7 }, kafka: logs{ends: map[string]int64{"a": 8, "b": 6}}, want: "the log of b/0 ends at 6, and ended at 9", next: 7},
+		"none":                         {kafka: logs{ends: map[string]int64{"a": 100, "b": 9}}},
+		"it was seen before the goals": {seen: map[string]int64{"a": 8, "b": 9}, kafka: logs{ends: map[string]int64{"a": 100, "b": 9}}},
+		"below what was read":          {kafka: logs{ends: map[string]int64{"a": 6, "b": 6}}},
+		"Kafka does not tell":          {seen: map[string]int64{"a": 8, "b": 9}, kafka: logs{err: errTest}},
+		"the topic was made again":     {seen: map[string]int64{"a": 8, "b": 9}, kafka: logs{ends: map[string]int64{"a": 8}, id: kadm.TopicID{2}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l, ctx := newLab(t), t.Context()
+			s := l.unrun("a")
+			require.NoError(t, s.work(ctx, fetched("a", kadm.TopicID{}, nil, records("a", 7)...)))
+			for _, topic := range []string{"a", "b"} {
+				s.cluster.learn(topic, id.String())
+			}
+			s.cfg.UntilCaughtUp = true
+			s.goals = map[topicPartition]int64{{"a", 0}: 100, {"b", 0}: 9}
+			if tc.change != nil {
+				tc.change(s)
+			}
+			if tc.kafka.id == (kadm.TopicID{}) {
+				tc.kafka.id = id
+			}
+			if tc.seen == nil {
+				tc.seen = tc.kafka.ends
+			}
+			s.admin, s.topics = logs{ends: tc.seen, id: id}, topicSet{names: []string{"a", "b"}}
+			s.cfg.ReadUncommitted = true
+			seen, err := s.askEnds(ctx)
+			require.NoError(t, err)
+			require.Len(t, seen, 2, "also of what it does not own")
+			s.told.ends, s.admin = seen, tc.kafka
+			err = s.work(ctx, nil)
+			if tc.want == "" {
+				require.NoError(t, err)
+				require.EqualValues(t, 7, s.Stats().Pending)
+				return
+			}
+			var ours *Error
+			require.ErrorAs(t, err, &ours)
+			require.ErrorContains(t, err, tc.want)
+			require.Equal(t, 1, ours.ExitCode())
+			require.Equal(t, tc.next, l.next())
+		})
+	}
+}
+
+// The same, amid a run: what was read lands, and the next run ends where the log does.
+func TestJobWhoseLogIsCutAmidItsRun(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.topic = "cut"
+	require.NoError(t, l.broker.CreateTopic(l.topic, 1, nil))
+	client := l.producer()
+	for range 8 {
+		l.sendTo(client, l.topic, 0)
+		l.sent++
+	}
+	var cut atomic.Bool
+	l.broker.ControlKey(int16(kmsg.ListOffsets), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		l.broker.KeepControl()
+		asked := req.(*kmsg.ListOffsetsRequest)
+		if cut.Load() || len(asked.Topics) != 1 || asked.Topics[0].Partitions[0].Timestamp != -1 {
+			return nil, nil, false
+		}
+		answer := asked.ResponseKind().(*kmsg.ListOffsetsResponse)
+		topic, partition := kmsg.NewListOffsetsResponseTopic(), kmsg.NewListOffsetsResponseTopicPartition()
+		topic.Topic, partition.Offset = l.topic, 100
+		topic.Partitions = append(topic.Partitions, partition)
+		answer.Topics = append(answer.Topics, topic)
+		return answer, nil, true
+	})
+	cfg := l.config()
+	cfg.TargetLag = time.Hour
+	s, err := New(cfg, l.cat)
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	require.Eventually(t, func() bool { s := s.Stats(); return s.CaughtUpGoal == 100 && s.CaughtUp == 8 }, faultPatience, faultLook)
+	cut.Store(true)
+	require.ErrorContains(t, <-ended, "the log of cut/0 ends at 8, and ended at 100 when this run began")
+	require.EqualValues(t, 8, l.next())
+	l.catchUp(l.config())
+	l.requireOnce()
 }

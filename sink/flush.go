@@ -274,11 +274,14 @@ func (s *Sink) commitOffsets(ctx context.Context) {
 // has the owned topic partitions read again from where the tables are.
 func (s *Sink) flushOrDrop(ctx context.Context, why string) error {
 	// A stop must not tear a snapshot commit that is under way.
-	flushCtx, cancel := detached(ctx, s.cfg.ShutdownTimeout)
+	flushCtx, cancel := s.detached(ctx)
 	defer cancel()
 	err := s.flush(flushCtx, why)
 	var fenced *catalog.FencedError
 	if !errors.As(err, &fenced) {
+		if err != nil && s.stays(err) {
+			s.dropLocked() // the last flush of a stop would only end by it again
+		}
 		return err
 	}
 	s.stats.Fenced++
@@ -313,14 +316,17 @@ func (s *Sink) landBefore(cause error) error {
 }
 
 // landPending makes the last flush of a sink that ends by itself, within the bound of
-// one that is told to. What does not land is dropped.
+// one that is told to, or what is left of that. What does not land is dropped.
 func (s *Sink) landPending() error {
 	if s.batch == nil || s.batch.failed != nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.ShutdownTimeout)
+	ctx, cancel := context.WithDeadline(context.Background(), s.stopBy())
 	defer cancel()
-	err := s.flush(ctx, "end")
+	err := ctx.Err()
+	if err == nil {
+		err = s.flush(ctx, "end")
+	}
 	if err != nil {
 		s.dropLocked()
 	}
@@ -333,22 +339,26 @@ func gaveWay(err error) bool {
 	return errors.As(err, &fenced) && fenced.Committed >= fenced.Start
 }
 
-// withNotLanded adds to the reason to end that what was pending did not land.
+// withNotLanded adds to the reason to end that what was pending did not land. Only the
+// reason is unwrapped: the other may be the stop's, which would pass for an interrupt.
 func withNotLanded(cause, notLanded error) error {
 	if notLanded == nil {
 		return cause
 	}
-	return fmt.Errorf("%w; what was read and not yet committed did not land: %w", cause, notLanded)
+	return fmt.Errorf("%w; what was read and not yet committed did not land: %s", cause, notLanded.Error())
 }
 
 // maxFencing is how often a sink gives way in a row before it stops: one that
 // owns its topic partitions by the group is fenced once, at a hand-over.
 const maxFencing = 10
 
-// detached is ctx that ends only some time after ctx does.
-func detached(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+// detached is ctx that ends, where ctx does, only when a stop's time is up.
+func (s *Sink) detached(ctx context.Context) (context.Context, context.CancelFunc) {
+	if ctx.Err() != nil {
+		return context.WithDeadline(context.WithoutCancel(ctx), s.stopBy())
+	}
 	out, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(time.Until(s.stopBy()), cancel) })
 	return out, func() { stop(); cancel() }
 }
 

@@ -97,8 +97,15 @@ func (s *Sink) outOfRange(ctx context.Context, out []*progress) error {
 	switch {
 	case len(ended) > 0:
 		s.dropLocked()
-		return &Error{Refused: true, Text: strings.Join(ended, "; ") + ": it seems truncated. Nothing of what was pending is in the tables. " +
-			"See that the log still holds the last records that the table has: if so, start again; if not, go on under another catalog.namespace", Err: kerr.OffsetOutOfRange}
+		text := strings.Join(ended, "; ") + ": it seems truncated. Nothing of what was pending is in the tables. " +
+			"See that the log still holds the last records that the table has: if so, start again; if not, go on under another catalog.namespace"
+		if len(later) > 0 {
+			text += ". Besides, " + gone(s.fromTables(later)...).Error()
+		}
+		if unknown != nil {
+			text += ". Besides, " + unknown.Error()
+		}
+		return &Error{Refused: true, Text: text, Err: kerr.OffsetOutOfRange}
 	case unknown != nil:
 		s.dropLocked()
 		s.rewind = true
@@ -117,7 +124,7 @@ const (
 // not tell are missing, and unknown says why. A stop does not end it at once: what is
 // pending lands or not by what it finds.
 func (s *Sink) logsBegin(ctx context.Context, of []*progress) (begins map[*progress]int64, unknown error) {
-	ctx, cancel := detached(ctx, s.cfg.ShutdownTimeout)
+	ctx, cancel := s.detached(ctx)
 	defer cancel()
 	var topics []string
 	for _, p := range of {
@@ -136,13 +143,17 @@ func (s *Sink) logsBegin(ctx context.Context, of []*progress) (begins map[*progr
 				continue
 			}
 			first, ok := starts.Lookup(p.id.Topic, p.id.Partition)
-			switch {
-			case ok && first.Err == nil:
+			if ok && first.Err == nil {
 				begins[p] = first.Offset
-			case unknown == nil:
-				unknown = fmt.Errorf("the log of %s/%d does not hold offset %d, and Kafka does not say where it begins: %w",
-					p.id.Topic, p.id.Partition, p.next, cmp.Or(first.Err, err, error(kerr.UnknownTopicOrPartition)))
+				continue
 			}
+			topic, _ := starts.Lookup(p.id.Topic, -1) // where the client files an error of the whole topic
+			why := fmt.Errorf("the log of %s/%d does not hold offset %d, and Kafka does not say where it begins: %w",
+				p.id.Topic, p.id.Partition, p.next, cmp.Or(first.Err, topic.Err, err, error(kerr.UnknownTopicOrPartition)))
+			if unknown != nil {
+				why = fmt.Errorf("%w; %w", unknown, why)
+			}
+			unknown = why
 		}
 		if unknown == nil || try == beginTries {
 			return begins, unknown
@@ -166,15 +177,23 @@ func (s *Sink) begunLater(ctx context.Context, lost []catalog.Range) error {
 		// A new owner may have read what this sink has lost.
 		all := lost
 		if lost = s.notTaken(ctx, all, err); len(lost) == 0 {
-			return &Error{Text: fmt.Sprintf("the log of %s/%d no longer holds offset %d, and another sink has read on: start again",
-				all[0].Topic, all[0].Partition, all[0].Start), Err: kerr.OffsetOutOfRange}
+			var logs []string
+			for _, r := range all {
+				logs = append(logs, fmt.Sprintf("the log of %s/%d no longer holds offset %d", r.Topic, r.Partition, r.Start))
+			}
+			return &Error{Text: strings.Join(logs, ", ") + ", and another sink has read on: start again", Err: kerr.OffsetOutOfRange}
 		}
 	}
+	return withNotLanded(gone(s.fromTables(lost)...), err)
+}
+
+// fromTables has what is lost begin where the table is now, whether or not what was
+// pending has landed.
+func (s *Sink) fromTables(lost []catalog.Range) []catalog.Range {
 	for i := range lost {
-		// Where the table is now, whether or not what was pending has landed.
 		lost[i].Start = s.owned[topicPartition{lost[i].Topic, lost[i].Partition}].start
 	}
-	return withNotLanded(gone(lost...), err)
+	return lost
 }
 
 // notTaken leaves out what is of topic partitions that another sink has taken over: the
@@ -182,10 +201,12 @@ func (s *Sink) begunLater(ctx context.Context, lost []catalog.Range) error {
 func (s *Sink) notTaken(ctx context.Context, lost []catalog.Range, fenced error) []catalog.Range {
 	var by *catalog.FencedError
 	errors.As(fenced, &by)
-	held, err := s.askTables(context.WithoutCancel(ctx))
+	ctx, cancel := s.detached(ctx)
+	defer cancel()
+	held, _ := s.askTables(ctx) // nothing is known of what could not be asked
 	return slices.DeleteFunc(slices.Clone(lost), func(r catalog.Range) bool {
 		p := s.owned[topicPartition{r.Topic, r.Partition}]
 		at, known := held.offsets[r.TopicPartition]
-		return r.TopicPartition == by.Partition || err == nil && known && (at.Next != p.start || at.Mark != p.seen)
+		return r.TopicPartition == by.Partition || known && (at.Next != p.start || at.Mark != p.seen)
 	})
 }

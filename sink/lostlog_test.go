@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -75,13 +76,19 @@ type begins struct {
 	cluster
 	at    map[string]int64
 	late  map[string]int64
+	fails map[string]error // of whole topics
 	err   error
 	asked *[][]string
+	until *[]time.Time // of the askings
 }
 
 func (b begins) Close() {}
 
 func (b begins) ListStartOffsets(ctx context.Context, topics ...string) (kadm.ListedOffsets, error) {
+	if b.until != nil {
+		until, _ := ctx.Deadline()
+		*b.until = append(*b.until, until)
+	}
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
@@ -93,6 +100,9 @@ func (b begins) ListStartOffsets(ctx context.Context, topics ...string) (kadm.Li
 		}
 		if ok {
 			out[topic] = map[int32]kadm.ListedOffset{0: {Topic: topic, Offset: at}}
+		}
+		if err := b.fails[topic]; err != nil {
+			out[topic] = map[int32]kadm.ListedOffset{-1: {Topic: topic, Partition: -1, Err: err}}
 		}
 	}
 	if b.asked != nil {
@@ -115,6 +125,7 @@ func TestLogsAreJudgedTogether(t *testing.T) {
 		kafka  begins
 		change func(*Sink)
 		want   string
+		also   string
 		code   int
 		asked  int
 		next   int64 // of the tables afterwards
@@ -122,7 +133,11 @@ func TestLogsAreJudgedTogether(t *testing.T) {
 		"both begin later": {kafka: begins{at: map[string]int64{"a": 9, "b": 8}}, asked: 1, next: 7, code: refused,
 			want: "records [7, 9) of a/0, [7, 8) of b/0 are gone"},
 		"one begins later, the other is truncated": {kafka: begins{at: map[string]int64{"a": 9, "b": 0}}, asked: 1, code: refused,
-			want: "the log of b/0 no longer holds offset 7, to which it was read, and begins at 0 (the table is at offset 0): it seems"},
+			want: "the log of b/0 no longer holds offset 7, to which it was read, and begins at 0 (the table is at offset 0): it seems",
+			also: "Besides, records [0, 9) of a/0 are gone"},
+		"one is truncated, of the other it is not known": {kafka: begins{at: map[string]int64{"a": 0}}, asked: beginTries, code: refused,
+			want: "the log of a/0 no longer holds offset 7, to which it was read, and begins at 0",
+			also: "Besides, the log of b/0 does not hold offset 7, and Kafka does not say where it begins"},
 		"truncated, and there is another reason to end": {kafka: begins{at: map[string]int64{"a": 9, "b": 0}}, asked: 1, code: refused,
 			change: func(s *Sink) { s.stop = &Error{Text: "another"} }, want: "the log of b/0 no longer holds offset 7"},
 		"both are truncated": {kafka: begins{at: map[string]int64{"a": 1, "b": 0}}, asked: 1, code: refused,
@@ -130,7 +145,10 @@ func TestLogsAreJudgedTogether(t *testing.T) {
 		"one begins later, of the other it is not known": {kafka: begins{at: map[string]int64{"a": 9}}, asked: beginTries,
 			want: "the log of b/0 does not hold offset 7, and Kafka does not say where it begins: UNKNOWN_TOPIC_OR_PARTITION"},
 		"why it is not known": {kafka: begins{err: errTest}, asked: beginTries,
-			want: "the log of a/0 does not hold offset 7, and Kafka does not say where it begins: connection reset by test"},
+			want: "the log of a/0 does not hold offset 7, and Kafka does not say where it begins: connection reset by test",
+			also: "; the log of b/0 does not hold offset 7, and Kafka"},
+		"a topic may not be described": {kafka: begins{at: map[string]int64{"a": 9}, fails: map[string]error{"b": kerr.TopicAuthorizationFailed}}, asked: beginTries,
+			want: "the log of b/0 does not hold offset 7, and Kafka does not say where it begins: TOPIC_AUTHORIZATION_FAILED"},
 		"both are told, of others there is no answer": {kafka: begins{at: map[string]int64{"a": 9, "b": 8}, err: errTest}, asked: 1, next: 7, code: refused,
 			want: "records [7, 9) of a/0, [7, 8) of b/0 are gone"},
 		"one is told later": {kafka: begins{at: map[string]int64{"a": 9}, late: map[string]int64{"b": 8}, err: errTest}, asked: 2, next: 7, code: refused,
@@ -157,6 +175,7 @@ func TestLogsAreJudgedTogether(t *testing.T) {
 			}
 			err := s.work(t.Context(), both)
 			require.ErrorContains(t, err, tc.want)
+			require.ErrorContains(t, err, tc.also)
 			require.NotContains(t, err.Error(), "\n")
 			require.Len(t, asked, tc.asked)
 			require.Equal(t, []string{"a", "b"}, asked[0])
@@ -204,20 +223,22 @@ func TestWhatMayBeTruncatedNeverLands(t *testing.T) {
 // What is pending is fenced while a log begins later: only of a topic partition that
 // somebody took over it is for the new owner to say what is lost.
 func TestBegunLaterAndFenced(t *testing.T) {
+	b, both := []string{"b"}, []string{"a", "b"}
 	for name, tc := range map[string]struct {
-		taken []string
-		want  string
-		code  int
+		taken, later []string
+		want         string
+		code         int
 	}{
-		"the other one was taken over": {[]string{"a"}, "records [0, 9) of b/0 are gone from Kafka", 3},
-		"it was taken over":            {[]string{"b"}, "the log of b/0 no longer holds offset 7, and another sink has read on", 1},
-		"both were":                    {[]string{"a", "b"}, "the log of b/0 no longer holds offset 7, and another sink has read on", 1},
+		"the other one was taken over": {[]string{"a"}, b, "records [0, 9) of b/0 are gone from Kafka", 3},
+		"it was taken over":            {b, b, "the log of b/0 no longer holds offset 7, and another sink has read on", 1},
+		"both were":                    {both, b, "the log of b/0 no longer holds offset 7, and another sink has read on", 1},
+		"both were, and begin later":   {both, both, "the log of a/0 no longer holds offset 7, the log of b/0 no longer holds offset 7, and another sink has read on", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t)
 			s := l.unrun("a", "b")
-			s.admin = begins{at: map[string]int64{"b": 9}}
+			s.admin = begins{at: map[string]int64{"a": 9, "b": 9}}
 			for _, topic := range []string{"a", "b"} {
 				require.NoError(t, s.work(t.Context(), fetched(topic, kadm.TopicID{}, nil, records(topic, 7)...)))
 			}
@@ -228,7 +249,11 @@ func TestBegunLaterAndFenced(t *testing.T) {
 			}
 			_, err := l.cat.CommitBatch(t.Context(), catalog.AgentEvents, other)
 			require.NoError(t, err)
-			err = s.work(t.Context(), fetched("b", kadm.TopicID{}, kerr.OffsetOutOfRange))
+			var poll kgo.Fetches
+			for _, topic := range tc.later {
+				poll = append(poll, fetched(topic, kadm.TopicID{}, kerr.OffsetOutOfRange)...)
+			}
+			err = s.work(t.Context(), poll)
 			require.ErrorContains(t, err, tc.want)
 			var ours *Error
 			require.ErrorAs(t, err, &ours)
@@ -236,4 +261,77 @@ func TestBegunLaterAndFenced(t *testing.T) {
 			require.Zero(t, s.Stats().Pending)
 		})
 	}
+}
+
+// silent is a lake that can be committed to, and tells nothing of its tables.
+type silent struct{ lake }
+
+func (silent) Load(context.Context, string) (lakeTable, error) { return nil, errTest }
+
+// Fenced in one topic partition, the sink asks the tables who took over another one: a
+// claim moves no offset. Where they do not say, what is lost there is told.
+func TestNotTaken(t *testing.T) {
+	l := newLab(t)
+	s := l.unrun("a", "claimed", "read", "lost")
+	var all []catalog.Range
+	for _, topic := range []string{"a", "claimed", "read", "lost"} {
+		all = append(all, catalog.Range{TopicPartition: s.idOf(topicPartition{topic: topic}), Start: 7, End: 9})
+	}
+	fenced := &catalog.FencedError{Partition: all[0].TopicPartition}
+	other := catalog.Batch{ID: "other", Ranges: []catalog.Range{
+		{TopicPartition: all[1].TopicPartition, Mark: "other"},
+		{TopicPartition: all[2].TopicPartition, End: 3, Mark: "other", Holes: []catalog.Hole{{End: 3}}},
+	}}
+	_, err := l.cat.CommitBatch(t.Context(), catalog.AgentEvents, other)
+	require.NoError(t, err)
+	require.Equal(t, all[3:], s.notTaken(t.Context(), all, fenced))
+	s.lake = silent{s.lake}
+	require.Equal(t, all[1:], s.notTaken(t.Context(), all, fenced))
+}
+
+// Amid a stop nothing of this takes longer than what is left of the stop's time.
+func TestLostLogAmidAStop(t *testing.T) {
+	l := newLab(t)
+	s := l.unrun("t")
+	require.NoError(t, s.work(t.Context(), fetched("t", kadm.TopicID{}, nil, records("t", 7)...)))
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	began := time.Now()
+	s.stopped.Store(began.Add(-s.cfg.ShutdownTimeout + time.Minute).UnixNano())
+	var until []time.Time
+	s.admin = begins{at: map[string]int64{"t": 9}, until: &until}
+	bounded, cancel := s.detached(ctx)
+	defer cancel()
+	by, _ := bounded.Deadline()
+	require.True(t, by.Equal(s.stopBy()), "a minute is left of it")
+
+	s.stopped.Store(began.Add(-s.cfg.ShutdownTimeout).UnixNano())
+	_, unknown := s.logsBegin(ctx, []*progress{s.owned[topicPartition{"t", 0}]})
+	require.ErrorIs(t, unknown, context.DeadlineExceeded)
+	require.Len(t, until, 1)
+	require.True(t, until[0].Equal(s.stopBy()))
+
+	lost := []catalog.Range{{TopicPartition: s.idOf(topicPartition{topic: "t"}), Start: 7, End: 9}}
+	s.lake = waiting{s.lake, &until}
+	s.notTaken(ctx, lost, &catalog.FencedError{})
+	require.Len(t, until, 2)
+	require.True(t, until[1].Equal(s.stopBy()))
+
+	err := s.begunLater(ctx, lost)
+	require.ErrorContains(t, err, "records [0, 9) of t/0 are gone from Kafka")
+	require.ErrorContains(t, err, "did not land: context deadline exceeded")
+	require.Zero(t, s.Stats().Pending)
+	require.Empty(t, l.offsets())
+}
+
+// waiting is a lake that notes how long it may take.
+type waiting struct {
+	lake
+	until *[]time.Time
+}
+
+func (w waiting) Load(ctx context.Context, name string) (lakeTable, error) {
+	until, _ := ctx.Deadline()
+	*w.until = append(*w.until, until)
+	return nil, ctx.Err()
 }

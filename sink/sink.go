@@ -164,7 +164,7 @@ func (s *Sink) consume(ctx context.Context, watched <-chan error) error {
 		return err
 	}
 	if reason := s.reasonBeside(err, watched); reason != nil {
-		return withNotLanded(reason, s.lastFlush(ctx.Err()))
+		return withNotLanded(reason, s.lastFlush(nil))
 	}
 	return s.lastFlush(err)
 }
@@ -197,7 +197,7 @@ func (s *Sink) stopBy() time.Time {
 }
 
 // lastFlush commits what is pending after a stop, within its bound. cause is what
-// ended the loop: the stop, or a flush that failed after it.
+// ended the loop: the stop, or a flush that failed after it; nil where that is told.
 func (s *Sink) lastFlush(cause error) error {
 	const what = "stopped before the last snapshot commit; the next run starts where the tables are"
 	ctx, cancel := context.WithDeadline(context.Background(), s.stopBy())

@@ -261,3 +261,41 @@ func TestStopHidesNoReason(t *testing.T) {
 	require.Equal(t, error(config), s.reasonBeside(config, nil), "the loop's own")
 	require.NoError(t, s.reasonBeside(context.Canceled, nil))
 }
+
+// Nor does it where the time for what is pending has run out: the reason has the exit
+// code, not the stop.
+func TestStopThatRanOutOfTimeHidesNoReason(t *testing.T) {
+	stopped, stop := context.WithCancel(context.Background())
+	stop()
+	l := newLab(t)
+	s := l.unrun("t")
+	require.NoError(t, s.work(context.Background(), fetched("t", kadm.TopicID{}, nil, records("t", 7)...)))
+	s.stop, s.cfg.ShutdownTimeout = &Error{Text: "refused", Refused: true}, -time.Minute
+	s.admin = begins{}
+	err := s.consume(stopped, make(chan error))
+	require.EqualError(t, err, "refused; what was read and not yet committed did not land: "+
+		"stopped before the last snapshot commit; the next run starts where the tables are")
+	require.NotErrorIs(t, err, context.Canceled, "it passes for an interrupt")
+
+	err = withNotLanded(s.stop, fmt.Errorf("a file: %w", context.Canceled))
+	require.NotErrorIs(t, err, context.Canceled)
+	var ours *Error
+	require.ErrorAs(t, err, &ours)
+	require.Equal(t, 3, ours.ExitCode())
+}
+
+// A flush that ends by a reason that stays is not made again by a stop.
+func TestStopAmidAFlushThatEndsTheSink(t *testing.T) {
+	ctx, stop := context.WithCancel(context.Background())
+	l := newLab(t)
+	s := l.unrun("t")
+	require.NoError(t, s.work(context.Background(), fetched("t", kadm.TopicID{}, nil, records("t", 7)...)))
+	replaced, flushes := catalog.Replaced("dead_letters", "a", "b"), 0
+	l.faults.Store(&faultPlan{table: catalog.DeadLetters, fault: func(func() error) error { stop(); return replaced }})
+	s.cfg.OnFlush = func(Flush) { flushes++ }
+	s.batch.due = time.Now()
+	s.admin = begins{}
+	require.EqualError(t, s.consume(ctx, make(chan error)), replaced.Error())
+	require.Equal(t, 1, flushes)
+	require.Empty(t, l.offsets())
+}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -78,6 +80,8 @@ const (
 	// peekAgain is how long a record that was found is waited for: compaction may take
 	// it before the consumer fetches it.
 	peekAgain = 10 * time.Second
+	// peekTimeout is the time of one topic partition among those that are looked at.
+	peekTimeout = 4 * time.Second
 	// peekBytes is what a peek asks for, of which it gets a record batch at least: a
 	// topic partition may be silent because others have much to read.
 	peekBytes = 256 << 10
@@ -86,7 +90,7 @@ const (
 // emptyUntil is how far it is known, towards end, that nothing is left to read from an
 // offset on. found is whether a record is there.
 func (s *Sink) emptyUntil(ctx context.Context, tp topicPartition, topicID string, from, end int64) (next int64, found bool) {
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	ctx, cancel := context.WithTimeout(ctx, peekTimeout)
 	defer cancel()
 	for next = from; next < end; {
 		at, found, err := s.peek(ctx, tp, topicID, next)
@@ -127,36 +131,55 @@ type gap struct {
 // lookForGaps finds where nothing is left to read before what comes later can be read:
 // records of aborted transactions whose markers come later, or batches that compaction
 // has emptied. It looks from beside the loop, which a broker that hangs must not hold,
-// and at each offset once, or seldom: known is what it found before.
-func (s *Sink) lookForGaps(ctx context.Context, known map[topicPartition]gap, ends map[topicPartition]ends) map[topicPartition]gap {
+// and at each offset once, or seldom. It tells of each gap at once, and stops after a
+// while, since nobody asks Kafka how far it is meanwhile: the next look goes on there.
+func (s *Sink) lookForGaps(ctx context.Context, ends map[topicPartition]ends) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
 	s.told.mu.Lock()
 	owned := s.told.last.Owned
-	s.told.mu.Unlock()
 	gaps := map[topicPartition]gap{}
 	for _, p := range owned {
 		tp := topicPartition{p.Topic, p.Partition}
-		g, ok := known[tp]
-		if !ok || g.of != p.of || g.from != p.next || !g.found.IsZero() && time.Since(g.found) >= peekAgain {
-			if end, ok := ends[tp]; !ok || p.next >= end.readable || time.Since(p.moved) < peekAfter {
-				continue
-			}
-			var found bool
-			g = gap{of: p.of, from: p.next}
-			if g.to, found = s.emptyUntil(ctx, tp, p.of.id.TopicID, p.next, ends[tp].readable); found && g.to == g.from {
-				g.found = time.Now()
-			}
-		}
-		if !g.found.IsZero() || g.to > g.from {
+		if g, ok := s.told.gaps[tp]; ok && g.of == p.of && g.from == p.next && (g.found.IsZero() || time.Since(g.found) < peekAgain) {
 			gaps[tp] = g
 		}
 	}
-	return gaps
+	s.told.gaps = gaps
+	s.told.mu.Unlock()
+	first := slices.IndexFunc(owned, func(p OwnedPartition) bool {
+		return topicPartition{p.Topic, p.Partition}.compare(s.told.lookNext) >= 0
+	})
+	first = max(first, 0)
+	for _, p := range slices.Concat(owned[first:], owned[:first]) {
+		tp := topicPartition{p.Topic, p.Partition}
+		if _, known := gaps[tp]; known { // only this goroutine changes them
+			continue
+		}
+		if end, ok := ends[tp]; !ok || p.next >= end.readable || time.Since(p.moved) < peekAfter {
+			continue
+		}
+		g := gap{of: p.of, from: p.next}
+		var found bool
+		if g.to, found = s.emptyUntil(ctx, tp, p.of.id.TopicID, p.next, ends[tp].readable); found && g.to == g.from {
+			g.found = time.Now()
+		}
+		if !g.found.IsZero() || g.to > g.from {
+			s.told.mu.Lock()
+			gaps[tp] = g
+			s.told.mu.Unlock()
+		}
+		if ctx.Err() != nil {
+			s.told.lookNext = tp // it may not have had its time
+			return
+		}
+	}
 }
 
 // passGaps moves the owned topic partitions over the gaps that they stand before.
 func (s *Sink) passGaps(ctx context.Context) error {
 	s.told.mu.Lock()
-	gaps := s.told.gaps
+	gaps := maps.Clone(s.told.gaps)
 	s.told.mu.Unlock()
 	for tp, g := range gaps {
 		p := s.owned[tp]

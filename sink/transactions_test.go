@@ -72,8 +72,10 @@ func TestGaps(t *testing.T) {
 	}
 	look := func(known map[topicPartition]gap, at int64, moved time.Time) map[topicPartition]gap {
 		asked = nil
+		s.told.gaps = known
 		s.told.last.Owned = []OwnedPartition{{Topic: "t", Partition: 1, of: p, next: at, moved: moved}}
-		return s.lookForGaps(ctx, known, map[topicPartition]ends{tp: {high: 12, readable: 9}})
+		s.lookForGaps(ctx, map[topicPartition]ends{tp: {high: 12, readable: 9}})
+		return s.told.gaps
 	}
 	require.Empty(t, look(nil, 5, time.Now()))
 	require.Empty(t, look(nil, 9, silent))
@@ -120,31 +122,60 @@ func TestGaps(t *testing.T) {
 	require.EqualValues(t, 6, pass(p, 6), "a record comes by the consumer")
 }
 
-// What is known to be empty is passed over, though the rest is not known; and each topic
-// partition has its time.
+// What is known to be empty is passed over, though the rest is not known, and as soon as
+// it is known. Each topic partition has its time, and all of them have no more than one
+// may be waited for: the next look goes on where that was over.
 func TestGapsInParts(t *testing.T) {
+	const hanging, all = 5, 7
 	s := &Sink{}
+	var begun []int32
 	s.peek = func(ctx context.Context, tp topicPartition, _ string, from int64) (int64, bool, error) {
 		switch {
+		case ctx.Err() != nil:
+			return 0, false, ctx.Err()
 		case from < 6:
+			if from == 3 {
+				require.Len(t, s.told.gaps, len(begun), "what was found before is told")
+				begun = append(begun, tp.partition)
+			}
 			return from + 1, false, nil
-		case tp.partition == 0: // it hangs
+		case tp.partition < hanging:
 			<-ctx.Done()
 			return 0, false, ctx.Err()
 		}
 		return from, false, nil
 	}
 	ends := map[topicPartition]ends{}
-	for i := range int32(2) {
+	for i := range int32(all) {
 		s.told.last.Owned = append(s.told.last.Owned, OwnedPartition{Topic: "t", Partition: i, of: &progress{}, next: 3})
 		ends[topicPartition{"t", i}] = struct{ high, readable int64 }{9, 9}
 	}
 	synctest.Test(t, func(t *testing.T) {
-		gaps := s.lookForGaps(t.Context(), nil, ends)
-		require.Len(t, gaps, 2)
-		for tp, g := range gaps {
-			require.EqualValues(t, 6, g.to, "%v", tp)
+		look := func() time.Duration {
+			began := time.Now()
+			s.lookForGaps(t.Context(), ends)
+			for tp, g := range s.told.gaps {
+				require.EqualValues(t, 6, g.to, "%v", tp)
+			}
+			return time.Since(began) // of a clock that nothing but waiting moves
 		}
+		require.Equal(t, connectTimeout, look())
+		require.Equal(t, []int32{0, 1, 2, 3}, begun)
+		require.Equal(t, peekTimeout, look())
+		require.Equal(t, []int32{0, 1, 2, 3, 4, 5, 6}, begun)
+
+		// It goes on there also where nothing was found.
+		s.told.gaps, begun = nil, nil
+		s.peek = func(ctx context.Context, tp topicPartition, _ string, _ int64) (int64, bool, error) {
+			begun = append(begun, tp.partition)
+			<-ctx.Done()
+			return 0, false, ctx.Err()
+		}
+		s.told.lookNext = topicPartition{}
+		for range 3 {
+			look()
+		}
+		require.Equal(t, []int32{0, 1, 2, 3, 3, 4, 5, 6, 6, 0, 1, 2}, begun)
 	})
 }
 

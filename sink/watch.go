@@ -21,8 +21,10 @@ type told struct {
 	mu    sync.Mutex
 	last  Stats
 	ends  map[topicPartition]ends
-	gaps  map[topicPartition]gap // never changed, replaced
+	gaps  map[topicPartition]gap
 	heard time.Time
+
+	lookNext topicPartition // where lookForGaps, which alone knows it, goes on
 }
 
 // ends is where a topic partition ends: for all, and for who reads it as we do.
@@ -90,7 +92,7 @@ func (s *Sink) keepAskingEnds(ctx context.Context) {
 	if s.cfg.UntilCaughtUp {
 		every = min(every, peekAfter) // somebody waits for its end
 	}
-	holding, gaps := map[topicPartition]holdUp{}, map[topicPartition]gap{}
+	holding := map[topicPartition]holdUp{}
 	for wait := time.Duration(0); ; wait = every {
 		select {
 		case <-ctx.Done():
@@ -108,15 +110,12 @@ func (s *Sink) keepAskingEnds(ctx context.Context) {
 		s.told.ends, s.told.heard = found, time.Now()
 		s.told.tell(s.cfg.OnProgress)
 		s.told.mu.Unlock()
-		gaps = s.lookForGaps(ctx, gaps, found)
-		s.told.mu.Lock()
-		s.told.gaps = gaps
-		s.told.mu.Unlock()
+		s.lookForGaps(ctx, found)
 	}
 }
 
 // askEnds asks for the ends of the owned topics, so that a sink that owns none
-// asks only whether Kafka answers.
+// asks only whether Kafka answers. A job has goals in all topics.
 func (s *Sink) askEnds(ctx context.Context) (map[topicPartition]ends, error) {
 	s.told.mu.Lock()
 	topics := map[string]bool{}
@@ -124,6 +123,11 @@ func (s *Sink) askEnds(ctx context.Context) (map[topicPartition]ends, error) {
 		topics[p.Topic] = true
 	}
 	s.told.mu.Unlock()
+	if s.cfg.UntilCaughtUp {
+		for _, topic := range s.cluster.topics() {
+			topics[topic] = true
+		}
+	}
 	if len(topics) == 0 {
 		_, err := s.topics.find(ctx, s.admin)
 		return nil, err
