@@ -75,9 +75,10 @@ var stats = []macro{
 		"count_pairs, with the sums n and m and the smallest counts above 0"},
 	{"fill_share", "share, least_share", `CASE WHEN share > 0 THEN share WHEN least_share <= 0.0001 THEN least_share / 1e6 ELSE CAST(0.0001 AS DOUBLE) END`,
 		"Evidently's share of an empty category"},
-	{"psi", "ref_counts, cur_counts", `list_transform([count_table(ref_counts, cur_counts)], lambda v: CASE WHEN v.n > 0 AND v.m > 0 THEN
-		list_sum(list_transform(v.pairs, lambda w: (fill_share(w.r / v.n, v.r_min / v.n) - fill_share(w.c / v.m, v.c_min / v.m))
-			* ln(fill_share(w.r / v.n, v.r_min / v.n) / fill_share(w.c / v.m, v.c_min / v.m)))) END)[1]`,
+	// Categories that neither window has count where the fills of both differ, as Evidently's empty bins do.
+	{"psi", "ref_counts, cur_counts", `list_transform([{t: count_table(ref_counts, cur_counts), z: list_zip(CAST(ref_counts AS DOUBLE[]), CAST(cur_counts AS DOUBLE[]))}], lambda v: CASE WHEN v.t.n > 0 AND v.t.m > 0 THEN
+		list_sum(list_transform(list_transform(v.z, lambda w: {r: fill_share(coalesce(w[1], 0) / v.t.n, v.t.r_min / v.t.n), c: fill_share(coalesce(w[2], 0) / v.t.m, v.t.c_min / v.t.m)}),
+			lambda w: (w.r - w.c) * ln(w.r / w.c))) END)[1]`,
 		"population stability index of counts by category, as Evidently's: an empty share is 0.0001, or a millionth of the smallest if that is at most 0.0001. psi(list(ref_n ORDER BY value), list(cur_n ORDER BY value))"},
 	{"js_distance", "ref_counts, cur_counts", `list_transform([count_table(ref_counts, cur_counts)], lambda v: CASE WHEN v.n > 0 AND v.m > 0 THEN
 		sqrt(greatest(0.0, list_sum(list_transform(v.pairs, lambda w: list_transform([{s: w.r / v.n + w.c / v.m, d: (w.c / v.m - w.r / v.n) / (w.r / v.n + w.c / v.m)}], lambda h:

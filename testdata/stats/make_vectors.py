@@ -147,6 +147,8 @@ value_case(list(range(64)), list(range(64, 0, -1)))  # log2 of the sizes is whol
 value_case(list(range(21)) * 2, [3, 3, 3, 40])
 value_case(list(range(20)) * 3, [1, 1, 7, 25])  # 20 values: not binned
 value_case([x / 10 for x in range(32)], [x / 10 for x in range(32)])
+SPARSE = (list(range(21)) * 480 + [1000], [4, 5, 6] * 7 + [900])  # bins that nobody is in, and fills that differ
+add("psi_numeric", SPARSE, evidently(_psi, *map(pd.Series, SPARSE), NUMBER), "evidently psi, numerical")
 for _ in range(22):
     n, m = rng.choice([3, 12, 40, 110]), rng.choice([2, 17, 40, 90])
     shift, wide = rng.choice([0, 0.3, 2]), rng.choice([1, 1.5])

@@ -1,7 +1,11 @@
 """What the drift queries are defined to answer."""
+import bisect
+import json
 import math
-from collections import Counter
+import statistics
+from collections import Counter, defaultdict
 from datetime import timedelta
+from fractions import Fraction
 
 from log import when
 
@@ -86,6 +90,100 @@ def categorical_drift(log, p):
     return out
 
 
+def ks_exact(d, n, m):
+    """The share of lattice paths from (0, 0) to (n, m) that somewhere are d or more off the diagonal, counted."""
+    gap, paths = round(d * n * m), [0] * (m + 1)
+    for i in range(n + 1):
+        for j in range(m + 1):
+            if abs(i * m - j * n) >= gap:
+                paths[j] = 0
+            else:
+                paths[j] = (paths[j] if i else 0) + (paths[j - 1] if j else 0) or (1 if i == j == 0 else 0)
+    total = math.comb(n + m, n)
+    return 1.0 if gap == 0 else float(Fraction(total - paths[m], total))
+
+
+def evidently_bins(ref, cur, whole):
+    both = sorted(ref + cur)
+    if len(set(ref)) <= 20:
+        keys = sorted(set(both))
+        return [[side.count(k) for k in keys] for side in (ref, cur)]
+    low, high = both[0], both[-1]
+    width = (high - low) / (math.log2(len(both)) + 1.0)
+    n = math.ceil((high - low) / (max(width, 1) if whole else width))
+    edges = [k * ((high - low) / n) + low for k in range(n)] + [high]
+    out = []
+    for side in (sorted(ref), sorted(cur)):
+        below = [bisect.bisect_left(side, e) for e in edges[:-1]] + [len(side)]
+        out.append([b - a for a, b in zip(below, below[1:])])
+    return out
+
+
+def numbers(metric, part, ref, cur):
+    row = {"metric": metric, "part": part, "ref_rows": len(ref), "cur_rows": len(cur), "ref_mean": statistics.fmean(ref) if ref else None, "cur_mean": statistics.fmean(cur) if cur else None}
+    if not ref or not cur:
+        return {**row, **dict.fromkeys(["psi", "psi_verdict", "ks", "p", "wasserstein", "method"]), "verdict": "no data"}
+    shares = []
+    for counts in evidently_bins(ref, cur, metric in ("input_tokens", "output_tokens", "output_chars")):
+        share = [c / sum(counts) for c in counts]
+        least = min(s for s in share if s)
+        shares.append([s or (least / 10**6 if least <= 0.0001 else 0.0001) for s in share])
+    psi = sum((a - b) * math.log(a / b) for a, b in zip(*shares))
+    a, b, points = sorted(ref), sorted(cur), sorted(set(ref + cur))
+    gaps = [abs(Fraction(bisect.bisect_right(a, v), len(a)) - Fraction(bisect.bisect_right(b, v), len(b))) for v in points]
+    ks = max(gaps)
+    p = ks_exact(ks, len(a), len(b))
+    moved = math.fsum(float(g) * (v - u) for g, u, v in zip(gaps, points, points[1:])) / max(statistics.pstdev(ref), 0.001)
+    method = "wasserstein" if len(ref) > 1000 else "ks"
+    return {**row, "psi": psi, "psi_verdict": "drift" if psi >= 0.25 else "watch" if psi >= 0.1 else "stable", "ks": float(ks), "p": p, "wasserstein": moved, "method": method,
+            "verdict": "drift" if (p <= 0.05 if method == "ks" else moved >= 0.1) else "stable"}
+
+
+def part_text(part):
+    kind = part.get("type")
+    if kind == "text":
+        return part["content"]
+    return {"tool_call": lambda: f"[call {part.get('name', '?')} {json.dumps(part['arguments'], separators=(',', ':')) if 'arguments' in part else ''}]"}[kind]()
+
+
+def numeric_drift(log, p):
+    evs = log.events({k: v for k, v in p.items() if k in ("agent", "environment", "tenant")})
+    if p.get("ref_from") and p.get("from"):
+        evs = [e for e in evs if e.time >= min(when(p["ref_from"]), when(p["from"]))]
+    if p.get("ref_to") and p.get("to"):
+        evs = [e for e in evs if e.time < max(when(p["ref_to"]), when(p["to"]))]
+    if not evs:
+        return []
+    low, high = min(e.time for e in evs), max(e.time for e in evs)
+    start = when(p["from"]) if p.get("from") else low + timedelta(microseconds=((high - low) // timedelta(microseconds=1)) // 2)
+    ref_to = when(p["ref_to"]) if p.get("ref_to") else start
+    in_ref = lambda t: t < ref_to and (not p.get("ref_from") or t >= when(p["ref_from"]))
+    in_cur = lambda t: t >= start and (not p.get("to") or t < when(p["to"]))
+    values = defaultdict(lambda: ([], []))
+    for e in evs:
+        d = e.data
+        found = {}
+        if e.cls == "output":
+            found = {("input_tokens", None): d.get("gen_ai.usage.input_tokens"), ("output_tokens", None): d.get("gen_ai.usage.output_tokens"), ("output_ms", None): d.get("audit.duration_ms"),
+                     ("cost", d.get("audit.cost.currency")): d.get("audit.cost.amount")}
+            if d.get("gen_ai.response.time_to_first_chunk") is not None:
+                found["first_chunk_ms", None] = d["gen_ai.response.time_to_first_chunk"] * 1000
+            if p.get("metric") == "output_chars" and d.get("gen_ai.output.messages") is not None:
+                messages = d["gen_ai.output.messages"]
+                found["output_chars", None] = len(messages if isinstance(messages, str) else "\n".join(
+                    f"{m['role']}: " + " ".join(map(part_text, m["parts"])) for m in messages))
+        elif e.cls == "tool_call" and d.get("audit.tool.phase") != "request":
+            found = {("tool_ms", None): d.get("audit.duration_ms")}
+        elif e.cls == "evaluation":
+            found = {("score", d.get("gen_ai.evaluation.name")): d.get("gen_ai.evaluation.score.value")}
+        for what, v in found.items():
+            if v is not None and p.get("metric", what[0]) == what[0]:
+                for side, inside in zip(values[what], (in_ref, in_cur)):
+                    if inside(e.time):
+                        side.append(float(v))
+    return [numbers(*what, *sides) for what, sides in sorted(values.items(), key=lambda kv: (kv[0][0], kv[0][1] or "")) if any(sides)]
+
+
 CASES = {
     categorical_drift: [
         ("base", {}),
@@ -95,6 +193,18 @@ CASES = {
         ("base", {"from": "2026-04-01", "dimension": "tool"}),
         ("base", {"agent": "nobody"}),
         ("base", {"from": "2026-03-02", "to": "2026-03-04T12:00:00Z", "dimension": "tool"}),
+        ("edge", {}),
+        ("one", {}),
+        ("empty", {}),
+    ],
+    numeric_drift: [
+        ("base", {}),
+        ("base", {"ref_from": "2026-03-01", "ref_to": "2026-03-03", "from": "2026-03-05", "to": "2026-03-07", "tenant": "acme"}),
+        ("base", {"metric": "output_chars", "from": "2026-03-04"}),
+        ("base", {"metric": "score", "from": "2026-04-01"}),
+        ("base", {"agent": "nobody"}),
+        ("numeric", {"from": "2026-08-11T05:00:00Z"}),
+        ("numeric", {"from": "2026-08-09", "metric": "output_ms"}),
         ("edge", {}),
         ("one", {}),
         ("empty", {}),
