@@ -48,31 +48,44 @@ WITH RECURSIVE acts AS MATERIALIZED (
         AND ($tenant IS NULL OR tenant = $tenant)
 ),
 causes AS MATERIALIZED (
-    SELECT source, event_id, coalesce(causation_source, source) AS cause_source, causation_id, event_class IN ('prompt', 'input') AS begins
+    SELECT source, event_id, event_class IN ('prompt', 'input') AS begins,
+        -- a chain ends where things begin
+        CASE WHEN event_class NOT IN ('prompt', 'input') THEN coalesce(causation_source, source) END AS cause_source,
+        CASE WHEN event_class NOT IN ('prompt', 'input') THEN causation_id END AS causation_id
     FROM agent_events
 ),
--- A chain of more than 32 steps remembers the events from there on, so that one in a cycle does not go on for ever.
+-- One row a step: what the event there names as its cause. A chain of more than 32 steps remembers where it has been from
+-- there on; at an event that it meets again the path is NULL, and the chain ends.
 chain AS (
-    SELECT n, source, event_id, cause_source, causation_id, false AS begins, CAST(0 AS BIGINT) AS depth, CAST([] AS STRUCT(source VARCHAR, id VARCHAR)[]) AS path
+    SELECT n, cause_source, causation_id, false AS begins, CAST(0 AS BIGINT) AS depth, CAST([] AS STRUCT(source VARCHAR, id VARCHAR)[]) AS path
     FROM acts
     UNION ALL
-    SELECT c.n, e.source, e.event_id, e.cause_source, e.causation_id, e.begins, c.depth + 1,
-        CASE WHEN c.depth < 32 THEN c.path ELSE list_append(c.path, {'source': c.source, 'id': c.event_id}) END
+    SELECT c.n, e.cause_source, e.causation_id, e.begins, c.depth + 1,
+        CASE
+            WHEN c.depth < 32 THEN c.path
+            WHEN list_contains(c.path, {'source': c.cause_source, 'id': c.causation_id}) THEN NULL
+            ELSE list_append(c.path, {'source': c.cause_source, 'id': c.causation_id})
+        END
     FROM causes e
     JOIN chain c ON c.causation_id = e.event_id AND c.cause_source = e.source
-    WHERE NOT c.begins AND c.depth < $max_depth
-        AND (c.depth <= 32 OR NOT list_contains(c.path, {'source': c.source, 'id': c.event_id}))
+    WHERE c.depth < $max_depth AND c.path IS NOT NULL
 ),
-unexplained AS (
-    SELECT n, max(depth) AS last
-    FROM chain
-    GROUP BY n
-    HAVING NOT bool_or(begins)
+-- In one list, so that DuckDB knows how few these are.
+unexplained AS MATERIALIZED (
+    SELECT act.n, act.last
+    FROM (
+        SELECT unnest(list({'n': n, 'last': last})) AS act
+        FROM (SELECT n, max(depth) AS last FROM chain GROUP BY n HAVING NOT bool_or(begins)) AS ends
+    ) AS listed
 ),
 steps AS MATERIALIZED (
-    SELECT c.n, c.source, c.event_id, c.cause_source, c.causation_id, c.depth, u.last
+    SELECT c.n, c.depth, u.last, c.cause_source, c.causation_id,
+        coalesce(lag(c.cause_source) OVER way, a.source) AS source,
+        coalesce(lag(c.causation_id) OVER way, a.event_id) AS event_id
     FROM chain c
     JOIN unexplained u ON u.n = c.n
+    JOIN acts a ON a.n = c.n
+    WINDOW way AS (PARTITION BY c.n ORDER BY c.depth)
 ),
 cycles AS (
     SELECT n, min(depth) AS depth
@@ -84,12 +97,11 @@ cycles AS (
     ) AS twice
     GROUP BY n
 ),
--- only an end that has a cause can be too deep
+-- Only an end that has a cause can be too deep.
 deep AS (
-    SELECT s.n
-    FROM steps s
-    JOIN causes e ON e.event_id = s.causation_id AND e.source = s.cause_source
-    WHERE s.depth = $max_depth
+    SELECT end_of.n
+    FROM (SELECT unnest(list({'n': n, 'cause_source': cause_source, 'causation_id': causation_id})) AS end_of FROM steps WHERE depth = $max_depth) AS ends
+    JOIN causes e ON e.event_id = end_of.causation_id AND e.source = end_of.cause_source
 ),
 broken AS (
     SELECT s.n, s.depth, s.event_id AS at_event, s.source AS at_source,
@@ -102,9 +114,9 @@ broken AS (
 ),
 begun AS (
     SELECT a.n, count(*) AS run_begins
-    FROM agent_events p
-    JOIN acts a ON a.run_id = p.run_id AND a.tenant IS NOT DISTINCT FROM p.tenant AND p.event_time <= a.event_time
-    JOIN unexplained u ON u.n = a.n
+    FROM unexplained u
+    JOIN acts a ON a.n = u.n
+    JOIN agent_events p ON p.run_id = a.run_id AND p.tenant IS NOT DISTINCT FROM a.tenant AND p.event_time <= a.event_time
     WHERE p.event_class IN ('prompt', 'input')
     GROUP BY a.n
 )
