@@ -19,15 +19,15 @@
 -- column: duplicates BIGINT: rows too many: the same record and event twice, or a record in both tables
 -- column: retries BIGINT: events sent again by their producer with the same content
 -- column: conflicts BIGINT: events whose source and id an earlier event has, with other content
-WITH log AS (
+WITH rows_of AS (
     SELECT kafka_topic, kafka_partition, kafka_offset, record_index
     FROM agent_log
     WHERE ($topic IS NULL OR kafka_topic = $topic)
         AND ($from IS NULL OR ingest_time >= $from)
         AND ($to IS NULL OR ingest_time < $to)
-),
-dead AS (
-    SELECT kafka_topic, kafka_partition, kafka_offset
+    UNION ALL
+    -- a dead letter is no event of its record
+    SELECT kafka_topic, kafka_partition, kafka_offset, -1
     FROM dead_letters
     WHERE ($topic IS NULL OR kafka_topic = $topic)
         AND ($from IS NULL OR ingest_time >= $from)
@@ -36,17 +36,14 @@ dead AS (
 -- One row per record, with what each table holds of it.
 records AS (
     SELECT kafka_topic, kafka_partition, kafka_offset,
-        sum(event_rows) AS event_rows, sum(distinct_rows) AS distinct_rows, sum(dead_rows) AS dead_rows
+        sum(CASE WHEN record_index >= 0 THEN n ELSE 0 END) AS event_rows,
+        count(CASE WHEN record_index >= 0 THEN 1 END) AS distinct_rows,
+        sum(CASE WHEN record_index < 0 THEN n ELSE 0 END) AS dead_rows
     FROM (
-        SELECT kafka_topic, kafka_partition, kafka_offset,
-            count(*) AS event_rows, count(DISTINCT record_index) AS distinct_rows, 0 AS dead_rows
-        FROM log
-        GROUP BY kafka_topic, kafka_partition, kafka_offset
-        UNION ALL
-        SELECT kafka_topic, kafka_partition, kafka_offset, 0 AS event_rows, 0 AS distinct_rows, count(*) AS dead_rows
-        FROM dead
-        GROUP BY kafka_topic, kafka_partition, kafka_offset
-    ) AS both_tables
+        SELECT kafka_topic, kafka_partition, kafka_offset, record_index, count(*) AS n
+        FROM rows_of
+        GROUP BY kafka_topic, kafka_partition, kafka_offset, record_index
+    ) AS counted_rows
     GROUP BY kafka_topic, kafka_partition, kafka_offset
 ),
 counted AS (
@@ -59,10 +56,11 @@ counted AS (
     FROM records
     GROUP BY kafka_topic, kafka_partition
 ),
--- Payloads are read for events that stand more than once only.
+-- Payloads are read for events that stand more than once only. Numbers are grouped first, they take less memory than ids.
 repeated AS (
     SELECT source, event_id
     FROM agent_log
+    WHERE hash(source, event_id) IN (SELECT hash(source, event_id) FROM agent_log GROUP BY hash(source, event_id) HAVING count(*) > 1)
     GROUP BY source, event_id
     HAVING count(*) > 1
 ),
