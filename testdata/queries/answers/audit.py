@@ -284,10 +284,10 @@ CASES = {
         ("empty", {}),
     ],
     unapproved_actions: [
+        ("audit", {}),
         ("base", {}),
         ("base", {"actions": "refund.*", "tenant": "acme", "environment": "prod", "from": "2026-03-02", "to": "2026-03-04"}),
         ("base", {"actions": "none"}),
-        ("audit", {}),
         ("audit", {"from": "2026-04-02", "to": "2026-04-03"}),
         ("audit", {"actions": "refund_create , re*.*o"}),
         ("audit", {"actions": "refund%"}),
@@ -297,8 +297,8 @@ CASES = {
         ("empty", {}),
     ],
     unexplained_actions: [
-        ("base", {}),
         ("lineage", {}),
+        ("base", {}),
         ("lineage", {"from": "2026-05-03"}),
         ("lineage", {"from": "2026-05-03T11:00:00Z"}),
         ("lineage", {"max_depth": "1000"}),
@@ -310,8 +310,8 @@ CASES = {
         ("empty", {}),
     ],
     duplicate_side_effects: [
-        ("base", {}),
         ("audit", {}),
+        ("base", {}),
         ("audit", {"window": "0.001"}),
         ("audit", {"window": "1000", "tenant": "acme"}),
         ("audit", {"from": "2026-04-03T11:00:00Z", "to": "2026-04-03T13:01:00Z", "agent": "payer", "environment": "prod"}),
@@ -321,8 +321,8 @@ CASES = {
         ("empty", {}),
     ],
     sensitive_access: [
-        ("base", {}),
         ("audit", {}),
+        ("base", {}),
         ("audit", {"level": "restricted, INTERNAL"}),
         ("audit", {"level": "public"}),
         ("audit", {"tenant": "globex", "agent": "payer"}),
@@ -347,8 +347,8 @@ CASES = {
         ("empty", {"subject": "user:1"}),
     ],
     deletion_history: [
-        ("base", {}),
         ("audit", {}),
+        ("base", {}),
         ("audit", {"job": "dead_letter_replay"}),
         ("audit", {"from": "2026-04-03", "to": "2026-04-05", "target": "agent_events"}),
         ("audit", {"target": "dead_letters"}),

@@ -175,6 +175,7 @@ def source_to_action(log, p):
 
 CASES = {
     upstream: [
+        ("lineage", {"event_id": "6", "source": "/b", "max_depth": "2"}),
         ("base", {"event_id": "e12-5"}),
         ("base", {"event_id": "e5-4", "edges": "sequence"}),
         ("base", {"event_id": "n-4"}),
@@ -182,7 +183,6 @@ CASES = {
         ("lineage", {"event_id": "7"}),
         ("lineage", {"event_id": "6"}),
         ("lineage", {"event_id": "6", "source": "/b", "summary_chars": "9"}),
-        ("lineage", {"event_id": "6", "source": "/b", "max_depth": "2"}),
         ("lineage", {"event_id": "6", "source": "/b", "edges": "tool_call,parent_run"}),
         ("lineage", {"event_id": "c7"}),
         ("lineage", {"event_id": "c5"}),
@@ -202,9 +202,9 @@ CASES = {
         ("empty", {"event_id": "a5"}),
     ],
     document_blast_radius: [
+        ("lineage", {"document": "d1", "version": "1"}),
         ("base", {"document": "doc-1"}),
         ("lineage", {"document": "d1"}),
-        ("lineage", {"document": "d1", "version": "1"}),
         ("lineage", {"document": "d1", "version": "2", "tenant": "acme"}),
         ("lineage", {"document": "d1", "to": "2026-05-01T09:00:10Z"}),
         ("lineage", {"document": "d1", "agent": "boss", "environment": "prod"}),
