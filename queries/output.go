@@ -101,7 +101,7 @@ func (o Output) export(ctx context.Context, e *engine, sh *shape, st statement, 
 
 // writeTable asks for one row more than it shows, to know whether there is more.
 func (o Output) writeTable(ctx context.Context, e *engine, sh *shape, st statement, w io.Writer) (Result, error) {
-	text := rendered(sh, st.text, textExpr)
+	text := rendered(sh, st.text, tableExpr)
 	if o.MaxRows > 0 {
 		text += fmt.Sprintf(" LIMIT %d", o.MaxRows+1)
 	}

@@ -13,7 +13,7 @@ import (
 // back), NULL is empty in CSV and null in JSON. Lists, structs and maps are JSON
 // in every form but Parquet. JSON knows no NaN and no infinity: they are null.
 
-// textExpr gives SQL that writes a column as text, for tables and CSV.
+// textExpr gives SQL that writes a column as text, for CSV.
 func textExpr(info duckdb.TypeInfo, col string) string {
 	if info == nil {
 		return col + "::VARCHAR"
@@ -25,6 +25,16 @@ func textExpr(info duckdb.TypeInfo, col string) string {
 		return isoTime(info.InternalType(), col)
 	}
 	return col + "::VARCHAR"
+}
+
+// tableExpr gives SQL that writes a column for people: as text, but of a double
+// six digits, or all before the point.
+func tableExpr(info duckdb.TypeInfo, col string) string {
+	if info != nil && info.InternalType() == duckdb.TYPE_DOUBLE {
+		return fmt.Sprintf("CASE WHEN %[1]s = 0 OR NOT isfinite(%[1]s) THEN %[1]s::VARCHAR WHEN abs(%[1]s) < 1e-4 THEN printf('%%.5e', %[1]s) "+
+			"ELSE round(%[1]s, CAST(greatest(0, 5 - floor(log10(abs(%[1]s)))) AS INTEGER))::VARCHAR END", col)
+	}
+	return textExpr(info, col)
 }
 
 // jsonExpr gives SQL for a value that DuckDB's JSON writer renders right.
