@@ -10,7 +10,7 @@
 --   calls that pass it are there.
 -- note: Without from, the current window begins in the middle of the calls' time span; without ref_to, the reference
 --   window ends where the current one begins.
--- note: js, the Jensen-Shannon distance (base 2), is of all bigrams; of many bigrams and few calls it is large by chance alone,
+-- note: js, the Jensen-Shannon distance (of natural logarithms), is of all bigrams; of many bigrams and few calls it is large by chance alone,
 --   js_by_chance says how large. chi2 is the two-sample test of homogeneity of the 100 bigrams that most sessions have, but
 --   for those expected in fewer than 3 sessions of a window; all others are one more. p is not of chi2 as it is, which takes
 --   calls for independent: those of a session are alike, and chance would look like drift. It goes by sessions (of a tenant;
@@ -120,8 +120,8 @@ shares AS (
 ),
 diverging AS (
     SELECT *,
-        CASE WHEN r > 0 THEN 0.5 * r * log2(2 * r / (r + c)) ELSE 0.0 END
-            + CASE WHEN c > 0 THEN 0.5 * c * log2(2 * c / (r + c)) ELSE 0.0 END AS divergence
+        CASE WHEN r > 0 THEN 0.5 * r * ln(2 * r / (r + c)) ELSE 0.0 END
+            + CASE WHEN c > 0 THEN 0.5 * c * ln(2 * c / (r + c)) ELSE 0.0 END AS divergence
     FROM shares
 ),
 -- The test. Sums of fractions are taken in order, so that rounding is the same each time. How the shares of two categories vary together between the sessions of a window comes of sums over sessions:
@@ -179,7 +179,7 @@ traces AS (
 ),
 over_all AS (
     SELECT ref_rows, cur_rows, js, chi2, trace,
-        sqrt((1 / ref_rows + 1 / cur_rows) * trace / (8 * ln(2))) AS js_by_chance,
+        sqrt((1 / ref_rows + 1 / cur_rows) * trace / 8) AS js_by_chance,
         trace * trace / nullif(squared_trace, 0) / 2 AS a,
         chi2 * trace / nullif(squared_trace, 0) / 2 AS x,
         n_categories
@@ -192,7 +192,6 @@ over_all AS (
     CROSS JOIN traces
     CROSS JOIN totals
 ),
--- p is the upper incomplete gamma function Q(a, x).
 judged AS (
     SELECT *,
         CASE
@@ -200,10 +199,7 @@ judged AS (
             WHEN chi2 < 1e-9 THEN 1.0
             -- sessions of a window that are all the same
             WHEN trace < 1e-9 THEN 0.0
-            -- by its series below a + 1, by its continued fraction above
-            WHEN x < a + 1 THEN 1 - exp(a * ln(x) - x) * list_sum(list_transform(range(0, 1000), lambda n: exp(n * ln(x) - lgamma(a + n + 1))))
-            ELSE exp(a * ln(x) - x - lgamma(a))
-                / list_reduce(range(499, -1, -1), lambda t, k: x + 2 * k + 1 - a - (k + 1) * (k + 1 - a) / t, CAST(x + 1001 - a AS DOUBLE))
+            ELSE gamma_q(a, x)
         END AS p
     FROM over_all
 ),

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from datetime import timedelta
 from fractions import Fraction
 
+from drift_runs import homogeneity
 from log import when
 
 
@@ -19,13 +20,17 @@ def upper_gamma(a, x):
     return q
 
 
+def tenths(x):
+    return math.floor(10 * x + 0.5) / 10  # halves upwards, as SQL's round
+
+
 def drift(name, ref, cur):
     keys = sorted(set(ref) | set(cur))
     n, m = sum(ref.values()), sum(cur.values())
     row = {"dimension": name, "ref_rows": n, "cur_rows": m, "categories": len(keys)}
     if not n or not m:
-        unknown = dict.fromkeys(["psi", "psi_verdict", "js", "chi2", "p", "method", "top_movers"])
-        return {**row, **unknown, "verdict": "no data"}
+        unknown = dict.fromkeys(["psi", "psi_verdict", "js", "chi2", "p", "method", "p_session", "p_holm", "top_movers"])
+        return {**row, **unknown, "evidently_verdict": "no data", "verdict": "no data"}
     r, c = [ref[k] / n for k in keys], [cur[k] / m for k in keys]
 
     def filled(shares):
@@ -33,7 +38,7 @@ def drift(name, ref, cur):
         return [s or (least / 10**6 if least <= 0.0001 else 0.0001) for s in shares]
 
     psi = sum((a - b) * math.log(a / b) for a, b in zip(filled(r), filled(c)))
-    kl = lambda p, q: sum(a * math.log2(a / b) for a, b in zip(p, q) if a)
+    kl = lambda p, q: sum(a * math.log(a / b) for a, b in zip(p, q) if a)
     mid = [(a + b) / 2 for a, b in zip(r, c)]
     js = math.sqrt(max(0.0, (kl(r, mid) + kl(c, mid)) / 2))
     new = any(ref[k] == 0 for k in keys)
@@ -53,8 +58,8 @@ def drift(name, ref, cur):
     moved = sorted(zip(keys, r, c), key=lambda t: (-abs(t[2] - t[1]), t[0]))[:3]
     return {**row, "psi": psi, "psi_verdict": "drift" if psi >= 0.25 else "watch" if psi >= 0.1 else "stable", "js": js,
             "chi2": chi2, "p": p, "method": method,
-            "verdict": "drift" if (js >= 0.1 if method == "js" else p < 0.05) else "stable",
-            "top_movers": "; ".join(f"{k} {round(100 * a, 1)}% -> {round(100 * b, 1)}%" for k, a, b in moved)}
+            "evidently_verdict": "drift" if (js >= 0.1 if method == "js" else p < 0.05) else "stable",
+            "top_movers": "; ".join(f"{k} {tenths(100 * a)}% -> {tenths(100 * b)}%" for k, a, b in moved)}
 
 
 def categorical_drift(log, p):
@@ -86,7 +91,21 @@ def categorical_drift(log, p):
             count = lambda evs: Counter(v for v in map(take[name], evs) if v is not None)
             ref, cur = count(in_ref), count(in_cur)
             if ref or cur:
-                out.append(drift(name, ref, cur))
+                row = drift(name, ref, cur)
+                if row["method"] and (row["method"] != "js" or row["js"] >= 0.1):
+                    row["p_session"] = 1.0 if row["categories"] == 1 else homogeneity(sessions(in_ref, take[name]), sessions(in_cur, take[name]))[2]
+                else:
+                    row["p_session"] = None
+                out.append(row)
+    return judged(out)
+
+
+def sessions(evs, value):
+    """The values of each session, counted."""
+    out = defaultdict(Counter)
+    for e in evs:
+        if value(e) is not None:
+            out[e.get("tenant"), e.get("sessionid") or e.get("runid") or e.place][value(e)] += 1
     return out
 
 
@@ -184,6 +203,22 @@ def numeric_drift(log, p):
     return [numbers(*what, *sides) for what, sides in sorted(values.items(), key=lambda kv: (kv[0][0], kv[0][1] or "")) if any(sides)]
 
 
+def judged(rows):
+    """Holm's rule over the dimensions: the i-th smallest of m, times m - i + 1, but no less than the one before."""
+    left, floor = sum(row["method"] is not None for row in rows), 0.0
+    for row in sorted(rows, key=lambda row: (row["p_session"] is None, row["p_session"] or 0, row["dimension"])):
+        if row["p_session"] is None:
+            row["p_holm"] = None
+        else:
+            row["p_holm"] = floor = min(1.0, max(floor, left * row["p_session"]))
+            left -= 1
+        if row["method"] == "js" and row["js"] < 0.1:
+            row["verdict"] = "stable"
+        else:
+            row["verdict"] = "no data" if row["p_holm"] is None else "drift" if row["p_holm"] < 0.05 else "stable"
+    return rows
+
+
 CASES = {
     categorical_drift: [
         ("base", {}),
@@ -193,6 +228,8 @@ CASES = {
         ("base", {"from": "2026-04-01", "dimension": "tool"}),
         ("base", {"agent": "nobody"}),
         ("base", {"from": "2026-03-02", "to": "2026-03-04T12:00:00Z", "dimension": "tool"}),
+        ("drift", {"from": "2026-04-05"}),
+        ("drift", {"from": "2026-04-05", "tenant": "globex"}),
         ("edge", {}),
         ("one", {}),
         ("empty", {}),

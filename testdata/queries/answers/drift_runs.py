@@ -117,10 +117,10 @@ def sequence_drift(log, p):
     r, c = sum(ref.values(), Counter()), sum(cur.values(), Counter())
     n, m = sum(r.values()), sum(c.values())
     chi2, trace, chance = homogeneity(ref, cur)
-    term = lambda a, b: a / 2 * math.log2(2 * a / (a + b)) if a else 0.0
+    term = lambda a, b: a / 2 * math.log(2 * a / (a + b)) if a else 0.0
     parts = {k: term(r[k] / n, c[k] / m) + term(c[k] / m, r[k] / n) for k in sorted(set(r) | set(c))} if n and m else {}
     js = math.sqrt(max(0.0, sum(parts.values()))) if parts else None
-    by_chance = math.sqrt((1 / n + 1 / m) * trace / 8 / math.log(2)) if trace is not None else None
+    by_chance = math.sqrt((1 / n + 1 / m) * trace / 8) if trace is not None else None
     verdict = "no data" if chance is None else "drift" if chance < 0.05 and (n <= 1000 or js >= 0.1) else "stable"
     rows = [{"bigram": k, "ref_n": r[k], "cur_n": c[k], "p_ref": r[k] / n if n else None, "p_cur": c[k] / m if m else None,
              "js_share": parts[k] / js ** 2 if js else None, "js": js, "js_by_chance": by_chance, "chi2": chi2, "p": chance,
