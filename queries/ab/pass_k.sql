@@ -38,7 +38,7 @@
 -- column: ci_high DOUBLE: its upper end
 -- example: --by agent --task position --k 4
 -- example: --experiment prompt-rewrite --task benchmark.task
-WITH events AS (
+WITH events AS NOT MATERIALIZED (
     SELECT tenant, run_id, session_id, subject, event_time, event_class, evaluation_name, evaluation_score, experiment, variant, agent_version,
         kafka_topic, kafka_partition, kafka_offset, record_index,
         coalesce(agent_id, agent_name) AS agent,

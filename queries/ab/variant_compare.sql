@@ -45,7 +45,7 @@
 -- column: sample_ratio_p DOUBLE: probability of shares at least this unequal, if they are meant to be equal
 -- example: --experiment prompt-rewrite --from 30d
 -- example: --experiment prompt-rewrite --metric model_ms --control A
-WITH events AS (
+WITH events AS NOT MATERIALIZED (
     SELECT tenant, run_id, coalesce(session_id, run_id) AS session, session_id IS NULL AS alone, event_time, event_class, evaluation_name, evaluation_score,
         CASE WHEN variant IS NOT NULL AND ($experiment IS NULL OR experiment = $experiment) THEN experiment END AS experiment, variant,
         duration_ms, cost_amount, cost_currency, input_tokens, output_tokens, tool_phase, status,
@@ -76,12 +76,14 @@ runs AS (
         AND ($agent IS NULL OR max(CASE WHEN of_agent AND event_class <> 'evaluation' THEN 1 ELSE 0 END) = 1)
 ),
 marked AS (
-    SELECT m.experiment, m.variant, r.tenant, r.run_id, r.session, r.alone
+    SELECT m.experiment, m.variant, r.tenant, r.run_id, r.session, r.alone,
+        min(m.variant) OVER w <> max(m.variant) OVER w AS met_two
     FROM (SELECT tenant, run_id, experiment, variant FROM events WHERE experiment IS NOT NULL GROUP BY tenant, run_id, experiment, variant) AS m
     JOIN runs AS r ON r.run_id = m.run_id AND r.tenant IS NOT DISTINCT FROM m.tenant
+    WINDOW w AS (PARTITION BY m.experiment, r.tenant, r.session, r.alone)
 ),
 sessions AS (
-    SELECT experiment, tenant, session, alone, min(variant) AS variant, min(variant) <> max(variant) AS met_two
+    SELECT experiment, tenant, session, alone, min(variant) AS variant, bool_or(met_two) AS met_two
     FROM marked
     GROUP BY experiment, tenant, session, alone
 ),
@@ -120,14 +122,10 @@ measured AS (
     WHERE $metric NOT IN ('success', 'score', 'cost')
 ),
 units AS (
-    SELECT s.experiment, m.evaluation, m.currency, s.variant, s.tenant, s.session, s.alone, m.run_id, m.value
+    SELECT k.experiment, m.evaluation, m.currency, k.variant, k.tenant, k.session, k.alone, m.value
     FROM measured AS m
-    JOIN runs AS r ON r.run_id = m.run_id AND r.tenant IS NOT DISTINCT FROM m.tenant
-    JOIN sessions AS s ON s.session = r.session AND s.alone = r.alone AND s.tenant IS NOT DISTINCT FROM r.tenant
-    -- of a session that met the experiment only the runs that did
-    JOIN (SELECT experiment, tenant, run_id FROM marked GROUP BY experiment, tenant, run_id) AS k
-        ON k.experiment = s.experiment AND k.run_id = m.run_id AND k.tenant IS NOT DISTINCT FROM m.tenant
-    WHERE m.value IS NOT NULL AND NOT s.met_two
+    JOIN marked AS k ON k.run_id = m.run_id AND k.tenant IS NOT DISTINCT FROM m.tenant
+    WHERE m.value IS NOT NULL AND NOT k.met_two
 ),
 -- Sums of fractions are taken in order, so that rounding is the same each time.
 means AS (
