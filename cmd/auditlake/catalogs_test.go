@@ -118,6 +118,7 @@ func TestRESTVendsEverything(t *testing.T) {
 	l := newLab(t, fmt.Sprintf("catalog: {type: rest, uri: %q, rest: {credential: \"${LAKE_CREDENTIAL}\"}}", rest.URI),
 		"warehouse: s3://lake/tables", fmt.Sprintf("sql: {cache_dir: %q}", t.TempDir()))
 	theWholePath(l)
+	require.Equal(t, l.must("query", "completeness", "-o", "csv"), l.must("query", "completeness", "-o", "csv", "--extension-directory", duckdbExtensions(t)))
 	r := l.call("sql", "--setup")
 	require.Equal(t, exitUsage, r.code)
 	require.Contains(t, r.stderr, "which a script cannot hold")
