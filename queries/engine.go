@@ -112,14 +112,14 @@ func (e *engine) lock(ctx context.Context, files []string, spill int64) error {
 // mount makes the tables and views over the planned files. The views are made
 // over empty tables, since every one of them is bound, and binding looks at
 // every file.
-func (e *engine) mount(ctx context.Context, tables []planned, paths map[string][]string) error {
+func (e *engine) mount(ctx context.Context, tables []planned, paths map[string][]string, functions []macro) error {
 	for _, p := range tables {
 		if err := e.exec(ctx, "CREATE VIEW lake."+p.rows+" AS "+p.scan("")); err != nil {
 			return fmt.Errorf("open table %s: %w", p.table, err)
 		}
 	}
 	events := tables[0]
-	if err := e.exec(ctx, viewScript(tables, "SELECT "+events.names("")+" FROM lake.event_rows")...); err != nil {
+	if err := e.exec(ctx, viewScript(tables, "SELECT "+events.names("")+" FROM lake.event_rows", functions)...); err != nil {
 		return fmt.Errorf("make the views: %w", err)
 	}
 	for _, p := range tables {

@@ -248,7 +248,7 @@ func lockedEngine(t *testing.T, p Planner) (e *engine, file string) {
 	files, err := readable(ctx, s.files, tables, sh)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, files.release()) })
-	require.NoError(t, s.prepare(ctx, e, tables, sh, files.paths))
+	require.NoError(t, s.prepare(ctx, e, tables, sh, files.paths, macros))
 	return e, files.paths[catalog.AgentEvents][0]
 }
 

@@ -1,12 +1,26 @@
 package queries
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // macro is a function that SQL can call.
 type macro struct{ name, params, sql, doc string }
 
 // macros are made before the views, in this order: a macro stands after those it uses.
 var macros = slices.Concat(texts, stats)
+
+// macrosFor are those that a statement may use: making the statistics takes a
+// good part of what a short question does, and few name one.
+func macrosFor(text string) []macro {
+	text = strings.ToLower(text)
+	named := func(m macro) bool { return strings.Contains(text, m.name) }
+	if slices.ContainsFunc(stats, named) || strings.Contains(text, "duckdb_functions") || strings.Contains(text, "pg_proc") {
+		return macros
+	}
+	return texts
+}
 
 // texts read payloads. message_text takes what a producer may
 // send: OTel's list of {role, parts}, a list of parts, or plain text.

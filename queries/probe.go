@@ -45,7 +45,7 @@ const probeMemory = 256 << 20
 // harmless functions. Nothing of it runs. The text of the statement that it
 // returns can stand in brackets.
 func probe(ctx context.Context, tables []planned, st statement, dir string) (sh *shape, judged statement, err error) {
-	e, err := openProbe(ctx, tables, dir)
+	e, err := openProbe(ctx, tables, dir, macrosFor(st.text))
 	if err != nil {
 		return nil, st, err
 	}
@@ -70,18 +70,18 @@ func probe(ctx context.Context, tables []planned, st statement, dir string) (sh 
 	return sh, judged, sh.walkPlan(ctx, e, judged)
 }
 
-func openProbe(ctx context.Context, tables []planned, dir string) (*engine, error) {
+func openProbe(ctx context.Context, tables []planned, dir string, functions []macro) (*engine, error) {
 	e, err := openEngine(ctx, 1, probeMemory, dir)
 	if err != nil {
 		return nil, err
 	}
-	if err := e.mountEmpty(ctx, tables); err != nil {
+	if err := e.mountEmpty(ctx, tables, functions); err != nil {
 		return nil, errors.Join(err, e.close())
 	}
 	return e, nil
 }
 
-func (e *engine) mountEmpty(ctx context.Context, tables []planned) error {
+func (e *engine) mountEmpty(ctx context.Context, tables []planned, functions []macro) error {
 	for _, p := range tables {
 		if err := e.exec(ctx, "CREATE TABLE lake."+p.rows+" AS "+p.scan("")); err != nil {
 			return fmt.Errorf("table %s: %w", p.table, err)
@@ -93,7 +93,7 @@ func (e *engine) mountEmpty(ctx context.Context, tables []planned) error {
 		return err
 	}
 	once := "SELECT " + tables[0].names("") + " FROM lake.event_rows WHERE NOT EXISTS (FROM lake.once)"
-	if err := e.exec(ctx, viewScript(tables, once)...); err != nil {
+	if err := e.exec(ctx, viewScript(tables, once, functions)...); err != nil {
 		return fmt.Errorf("make the views: %w", err)
 	}
 	// The optimizer may drop a table that the data could not make it drop.

@@ -102,7 +102,7 @@ func schemaEngine(ctx context.Context) (e *engine, remove func() error, err erro
 		}
 		tables = append(tables, planned{source: src, plan: plan, columns: cols})
 	}
-	if e, err = openProbe(ctx, tables, dir); err != nil {
+	if e, err = openProbe(ctx, tables, dir, macros); err != nil {
 		return nil, nil, errors.Join(err, remove())
 	}
 	return e, remove, nil

@@ -216,7 +216,7 @@ func (s *Session) opened(ctx context.Context, j judgement, lender lender, then f
 			return err
 		}
 	}
-	if err := s.prepare(ctx, e, j.tables, j.shape, files.paths); err != nil {
+	if err := s.prepare(ctx, e, j.tables, j.shape, files.paths, macrosFor(j.text)); err != nil {
 		return err
 	}
 	return then(e)
@@ -231,8 +231,8 @@ func (s *Session) tell(text string) {
 
 // prepare mounts the tables, locks the engine and takes repeats out where the
 // statement asks for events rather than rows.
-func (s *Session) prepare(ctx context.Context, e *engine, tables []planned, sh *shape, paths map[string][]string) error {
-	if err := e.mount(ctx, tables, paths); err != nil {
+func (s *Session) prepare(ctx context.Context, e *engine, tables []planned, sh *shape, paths map[string][]string, functions []macro) error {
+	if err := e.mount(ctx, tables, paths, functions); err != nil {
 		return err
 	}
 	var files []string

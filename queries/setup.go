@@ -45,7 +45,7 @@ func (s *Session) SetupScript(ctx context.Context) (string, error) {
 		fmt.Fprintf(&b, "CREATE OR REPLACE VIEW lake.%s AS %s;\n", p.rows, p.icebergScan())
 	}
 	b.WriteString("CREATE OR REPLACE VIEW lake.repeated AS SELECT source, event_id FROM lake.event_rows GROUP BY source, event_id HAVING count(*) > 1;\n")
-	for _, statement := range viewScript(tables, eventsOnce(tables[0])) {
+	for _, statement := range viewScript(tables, eventsOnce(tables[0]), macros) {
 		b.WriteString(statement + ";\n")
 	}
 	return b.String(), nil

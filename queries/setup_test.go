@@ -95,7 +95,7 @@ func requireSameAnswers(t *testing.T, s *Session, plain *engine) {
 	ours, err := openEngine(ctx, 2, 1<<30, t.TempDir())
 	require.NoError(t, err)
 	defer func() { require.NoError(t, ours.close()) }()
-	require.NoError(t, s.prepare(ctx, ours, tables, sh, files.paths))
+	require.NoError(t, s.prepare(ctx, ours, tables, sh, files.paths, macros))
 	same := func(name, sql string, args ...any) {
 		sql = "SELECT to_json(t)::VARCHAR FROM (\n" + sql + "\n) AS t"
 		want, err := queryText(ctx, ours, sql, args)

@@ -200,8 +200,8 @@ func (v view) selectList() []string {
 
 // viewScript makes the macros and views in schema main, over the rows of the
 // lake tables; events is the SELECT of agent_events.
-func viewScript(tables []planned, events string) []string {
-	return script(func(v view) string {
+func viewScript(tables []planned, events string, functions []macro) []string {
+	return script(functions, func(v view) string {
 		if v.name == "agent_events" {
 			return events
 		}
@@ -215,9 +215,9 @@ func viewScript(tables []planned, events string) []string {
 }
 
 // script makes the macros and views; of gives the SELECT of those that show a table.
-func script(of func(view) string) []string {
+func script(functions []macro, of func(view) string) []string {
 	var out []string
-	for _, m := range macros {
+	for _, m := range functions {
 		out = append(out, fmt.Sprintf("CREATE OR REPLACE MACRO %s(%s) AS %s", m.name, m.params, m.sql))
 	}
 	for _, v := range views {
