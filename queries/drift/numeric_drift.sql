@@ -3,14 +3,19 @@
 -- window: ref_from, from .. ref_to, to
 -- note: Without from, the current window begins in the middle of the time span; without ref_to, the reference
 --   window ends where the current one begins.
--- note: Measures and verdict are Evidently's. psi is sum((ref - cur) * ln(ref / cur)) over shares of bins: Sturges' bins over both windows
+-- note: psi, ks, p, wasserstein and evidently_verdict are Evidently's. psi is sum((ref - cur) * ln(ref / cur)) over shares of bins: Sturges' bins over both windows
 --   together where the reference has more than 20 different values, else one bin for each value; an empty share counts as 0.0001 (a
 --   millionth of the smallest share, if that is at most 0.0001): from 0.1 watch, from 0.25 drift. ks is the greatest difference of both distribution
 --   functions, p that of the two-sample Kolmogorov-Smirnov test, asymptotic where a window has more than 2,000 values (SciPy: 10,000).
---   wasserstein is the earth mover's distance in standard deviations of the reference (at least 0.001). verdict: above 1,000 reference rows
+--   wasserstein is the earth mover's distance in standard deviations of the reference (at least 0.001). evidently_verdict: above 1,000 reference rows
 --   wasserstein from 0.1 is drift; up to 1,000 p of at most 0.05 is.
--- note: p takes values for independent. Those of a session are alike, so that p cries drift more often than one time in twenty
---   where there is none. A metric of a mix (models, tools, agents) drifts with the mix: see categorical_drift.
+-- note: p takes values for independent. Those of a session are alike, so that p cries drift where there is none. p_session goes by sessions
+--   (of a tenant; an event without one counts by its run, else alone): it is that of a chi-square over the tenths of both windows' values
+--   together, with the correction of Rao and Scott of second order, as in categorical_drift; tenths expected in fewer than 3 sessions of a
+--   window are one. p_holm is p_session for so many metrics at once, by Holm's rule. verdict: drift where p_holm is below 0.05 and, above 1,000
+--   reference rows, wasserstein is 0.1 or more; no data where a window is empty, or has fewer than 10 sessions and no wasserstein that
+--   settles it. docs/drift.md says how often it is right.
+-- note: A metric of a mix (models, tools, agents) drifts with the mix: see categorical_drift.
 -- note: Values that are not finite numbers are left out. A score is told by evaluation, a cost by currency.
 -- param: from timestamp = none: first moment of the current window
 -- param: to timestamp = none: moment before which the current window lies
@@ -31,8 +36,11 @@
 -- column: ks DOUBLE: Kolmogorov-Smirnov statistic
 -- column: p DOUBLE: its probability by chance, if events were independent
 -- column: wasserstein DOUBLE: Wasserstein distance, in standard deviations of the reference
--- column: method VARCHAR: what the verdict goes by: ks or wasserstein
--- column: verdict VARCHAR: stable, drift, or no data where a window is empty
+-- column: method VARCHAR: what evidently_verdict goes by: ks or wasserstein
+-- column: evidently_verdict VARCHAR: stable, drift, or no data where a window is empty
+-- column: p_session DOUBLE: probability of a change at least this big by chance, by session; NULL where wasserstein alone says stable
+-- column: p_holm DOUBLE: p_session for all metrics at once
+-- column: verdict VARCHAR: stable, drift or no data
 -- example: --ref_from 14d --ref_to 7d --from 7d
 -- example: --metric output_chars --agent support --from 1d
 WITH events AS (
@@ -153,6 +161,176 @@ measured AS (
     FROM totals AS t
     JOIN distances AS d ON d.metric = t.metric AND d.part IS NOT DISTINCT FROM t.part
     JOIN stability AS s ON s.metric = t.metric AND s.part IS NOT DISTINCT FROM t.part
+),
+-- The test by session, of metrics that need it.
+to_test AS (
+    SELECT metric, part FROM measured WHERE method = 'ks' OR wasserstein >= 0.1
+),
+tenths AS (
+    SELECT metric, part, value,
+        CAST(least(9, floor(10 * (sum(ref_n + cur_n) OVER w - (ref_n + cur_n) / 2) / sum(ref_n + cur_n) OVER (PARTITION BY metric, part))) AS VARCHAR) AS tenth
+    FROM counts
+    WINDOW w AS (PARTITION BY metric, part ORDER BY value)
+),
+valued_again AS (
+    SELECT metric, part, tenant, coalesce(session_id, run_id, kafka_topic || ' ' || kafka_partition || ' ' || kafka_offset || ' ' || record_index) AS session, event_time,
+        CASE metric
+            WHEN 'input_tokens' THEN CAST(input_tokens AS DOUBLE)
+            WHEN 'output_tokens' THEN CAST(output_tokens AS DOUBLE)
+            WHEN 'output_ms' THEN duration_ms
+            WHEN 'first_chunk_ms' THEN time_to_first_chunk_ms
+            WHEN 'tool_ms' THEN duration_ms
+            WHEN 'cost' THEN CAST(cost_amount AS DOUBLE)
+            WHEN 'score' THEN evaluation_score
+        END AS value
+    FROM agent_events
+    CROSS JOIN to_test
+    WHERE CASE metric
+            WHEN 'tool_ms' THEN event_class = 'tool_call' AND coalesce(tool_phase, '') <> 'request'
+            WHEN 'score' THEN event_class = 'evaluation' AND part IS NOT DISTINCT FROM evaluation_name
+            WHEN 'cost' THEN event_class = 'output' AND part IS NOT DISTINCT FROM cost_currency
+            ELSE event_class = 'output' AND metric <> 'output_chars' END
+        AND event_class IN ('output', 'tool_call', 'evaluation')
+        AND ($ref_from IS NULL OR $from IS NULL OR event_time >= least($ref_from, $from))
+        AND ($ref_to IS NULL OR $to IS NULL OR event_time < greatest($ref_to, $to))
+        AND ($agent IS NULL OR agent_id = $agent OR agent_name = $agent)
+        AND ($environment IS NULL OR environment = $environment)
+        AND ($tenant IS NULL OR tenant = $tenant)
+    UNION ALL
+    SELECT 'output_chars', NULL, tenant, coalesce(session_id, run_id, kafka_topic || ' ' || kafka_partition || ' ' || kafka_offset || ' ' || record_index), event_time,
+        length(message_text(attribute(payload, 'gen_ai.output.messages')))
+    FROM agent_events
+    WHERE event_class = 'output' AND $metric = 'output_chars'
+        AND ($ref_from IS NULL OR $from IS NULL OR event_time >= least($ref_from, $from))
+        AND ($ref_to IS NULL OR $to IS NULL OR event_time < greatest($ref_to, $to))
+        AND ($agent IS NULL OR agent_id = $agent OR agent_name = $agent)
+        AND ($environment IS NULL OR environment = $environment)
+        AND ($tenant IS NULL OR tenant = $tenant)
+),
+by_session AS (
+    SELECT v.metric || coalesce(' ' || v.part, '') AS dimension, side, tenant, session, tenth AS value, count(*) AS n
+    FROM valued_again AS v
+    CROSS JOIN span
+    CROSS JOIN (VALUES ('ref'), ('cur')) AS sides(side)
+    JOIN tenths AS t USING (metric, value)
+    WHERE v.part IS NOT DISTINCT FROM t.part
+        AND CASE side
+            WHEN 'ref' THEN event_time < coalesce($ref_to, cur_from) AND ($ref_from IS NULL OR event_time >= $ref_from)
+            ELSE event_time >= cur_from AND ($to IS NULL OR event_time < $to) END
+    GROUP BY v.metric, v.part, side, tenant, session, tenth
+),
+sessions AS (
+    SELECT dimension, side, tenant, session, CAST(sum(n) AS DOUBLE) AS size FROM by_session GROUP BY dimension, side, tenant, session
+),
+session_totals AS (
+    SELECT dimension,
+        count(CASE WHEN side = 'ref' THEN 1 END) AS ref_sessions,
+        count(CASE WHEN side = 'cur' THEN 1 END) AS cur_sessions,
+        sum(CASE WHEN side = 'ref' THEN size ELSE 0 END) AS ref_size,
+        sum(CASE WHEN side = 'cur' THEN size ELSE 0 END) AS cur_size,
+        sum(CASE WHEN side = 'ref' THEN size * size ELSE 0 END) AS ref_squares,
+        sum(CASE WHEN side = 'cur' THEN size * size ELSE 0 END) AS cur_squares
+    FROM sessions
+    GROUP BY dimension
+),
+merged AS (
+    SELECT dimension, value, ref_n, cur_n,
+        CASE WHEN sessions * least(ref_sessions, cur_sessions) >= 3 * (ref_sessions + cur_sessions) THEN value ELSE '(other)' END AS category
+    FROM (
+        SELECT dimension, value, count(*) AS sessions,
+            sum(CASE WHEN side = 'ref' THEN n ELSE 0 END) AS ref_n,
+            sum(CASE WHEN side = 'cur' THEN n ELSE 0 END) AS cur_n
+        FROM by_session
+        GROUP BY dimension, value
+    ) AS seen
+    JOIN session_totals USING (dimension)
+),
+-- How the shares of two tenths vary together between the sessions of a window comes of sums over sessions: of a tenth's
+-- count times the session's size, and of both tenths' counts multiplied. Sums of fractions are taken in order, so
+-- that rounding is the same each time.
+categories AS (
+    SELECT dimension, category, sum(ref_n) / max(ref_size) AS r, sum(cur_n) / max(cur_size) AS c, sum(ref_n + cur_n) / (max(ref_size) + max(cur_size)) AS pooled
+    FROM merged
+    JOIN session_totals USING (dimension)
+    GROUP BY dimension, category
+),
+session_counts AS (
+    SELECT dimension, side, tenant, session, category, CAST(sum(n) AS DOUBLE) AS n
+    FROM by_session
+    JOIN merged USING (dimension, value)
+    GROUP BY dimension, side, tenant, session, category
+),
+with_size AS (
+    SELECT dimension, side, category, sum(n * size) AS n_size
+    FROM session_counts AS x
+    JOIN sessions AS s USING (dimension, side, session)
+    WHERE x.tenant IS NOT DISTINCT FROM s.tenant
+    GROUP BY dimension, side, category
+),
+with_other AS (
+    SELECT dimension, side, a.category AS k, b.category AS l, sum(a.n * b.n) AS n_n
+    FROM session_counts AS a
+    JOIN session_counts AS b USING (dimension, side, session)
+    WHERE a.tenant IS NOT DISTINCT FROM b.tenant
+    GROUP BY dimension, side, a.category, b.category
+),
+varying AS (
+    SELECT dimension, side, category, pooled,
+        CASE WHEN side = 'ref' THEN r ELSE c END AS share,
+        CASE WHEN side = 'ref' THEN ref_squares ELSE cur_squares END AS squares,
+        CASE WHEN side = 'ref' THEN ref_sessions / ((ref_sessions - 1) * ref_size * ref_size)
+            ELSE cur_sessions / ((cur_sessions - 1) * cur_size * cur_size) END / (1 / ref_size + 1 / cur_size) AS scale,
+        coalesce(n_size, 0) AS n_size
+    FROM categories
+    JOIN session_totals USING (dimension)
+    CROSS JOIN (VALUES ('ref'), ('cur')) AS sides(side)
+    LEFT JOIN with_size USING (dimension, side, category)
+    WHERE ref_sessions >= 10 AND cur_sessions >= 10
+),
+design_effects AS (
+    SELECT a.dimension, a.category AS k, b.category AS l,
+        sum(a.scale * (coalesce(n_n, 0) - a.share * b.n_size - b.share * a.n_size + a.share * b.share * a.squares))
+            / sqrt(max(a.pooled) * max(b.pooled)) AS effect
+    FROM varying AS a
+    JOIN varying AS b ON a.dimension = b.dimension AND a.side = b.side
+    LEFT JOIN with_other AS o ON o.dimension = a.dimension AND o.side = a.side AND o.k = a.category AND o.l = b.category
+    GROUP BY a.dimension, a.category, b.category
+),
+tested AS (
+    SELECT dimension,
+        CASE
+            WHEN n_categories < 2 THEN NULL
+            WHEN x2 < 1e-9 THEN 1.0
+            -- sessions of a window that are all the same
+            WHEN trace < 1e-9 THEN 0.0
+            ELSE gamma_q(trace * trace / squared_trace / 2, x2 * trace / squared_trace / 2)
+        END AS p_session
+    FROM (
+        SELECT dimension, count(*) AS n_categories, sum(pow(r - c, 2) / pooled ORDER BY category) / max(1 / ref_size + 1 / cur_size) AS x2
+        FROM categories
+        JOIN session_totals USING (dimension)
+        GROUP BY dimension
+    ) AS pooled_chi2
+    JOIN (
+        SELECT dimension, sum(CASE WHEN k = l THEN effect END ORDER BY k) AS trace, sum(effect * effect ORDER BY k, l) AS squared_trace
+        FROM design_effects
+        GROUP BY dimension
+    ) AS traces USING (dimension)
+),
+ranked AS (
+    SELECT *,
+        count(method) OVER () AS tests,
+        row_number() OVER (ORDER BY p_session NULLS LAST, metric, part NULLS FIRST) AS rank
+    FROM (
+        SELECT m.*, CASE WHEN method = 'ks' AND ks = 0 THEN 1.0 ELSE p_session END AS p_session
+        FROM measured AS m
+        LEFT JOIN tested AS t ON t.dimension = m.metric || coalesce(' ' || m.part, '')
+    ) AS with_p
+),
+corrected AS (
+    SELECT *,
+        CASE WHEN p_session IS NOT NULL THEN least(1.0, max((tests - rank + 1) * p_session) OVER (ORDER BY rank)) END AS p_holm
+    FROM ranked
 )
 SELECT metric, part, ref_rows, cur_rows, ref_mean, cur_mean, psi,
     CASE WHEN psi >= 0.25 THEN 'drift' WHEN psi >= 0.1 THEN 'watch' WHEN psi IS NOT NULL THEN 'stable' END AS psi_verdict,
@@ -162,6 +340,14 @@ SELECT metric, part, ref_rows, cur_rows, ref_mean, cur_mean, psi,
         WHEN method = 'ks' AND p <= 0.05 THEN 'drift'
         WHEN method = 'wasserstein' AND wasserstein >= 0.1 THEN 'drift'
         ELSE 'stable'
+    END AS evidently_verdict,
+    p_session, p_holm,
+    CASE
+        WHEN method IS NULL THEN 'no data'
+        WHEN method = 'wasserstein' AND wasserstein < 0.1 THEN 'stable'
+        WHEN p_holm IS NULL THEN 'no data'
+        WHEN p_holm < 0.05 THEN 'drift'
+        ELSE 'stable'
     END AS verdict
-FROM measured
+FROM corrected
 ORDER BY metric, part NULLS FIRST

@@ -114,6 +114,14 @@ def one_window(ask, ref, cur, ref_from, ref_to, start, end):
     n = lambda of, evs: sum(bool(of(e)) for e in evs)
     ask(["dimension", "ref_rows", "cur_rows", "categories", "verdict"],
         [[name, n(of, ref), n(of, cur), len(set(filter(None, map(of, ref + cur)))), "stable"] for name, of in values.items()], query="categorical_drift", **params)
+    metrics = {
+        "input_tokens": ("output", "gen_ai.usage.input_tokens"), "output_tokens": ("output", "gen_ai.usage.output_tokens"), "output_ms": ("output", "audit.duration_ms"),
+        "cost": ("output", "audit.cost.amount"), "tool_ms": ("tool_call", "audit.duration_ms"), "score": ("evaluation", "gen_ai.evaluation.score.value"),
+    }
+    of = lambda metric, evs: [float(e["data"][metrics[metric][1]]) for e in evs if e["class"] == metrics[metric][0]]
+    mean = lambda numbers: math.fsum(numbers) / len(numbers)
+    ask(["metric", "ref_rows", "cur_rows", "ref_mean", "cur_mean", "verdict"],
+        [[m, len(of(m, ref)), len(of(m, cur)), mean(of(m, ref)), mean(of(m, cur)), "stable"] for m in metrics], query="numeric_drift", **params)
     r, c = bigrams(ref), bigrams(cur)
     ask(["bigram", "ref_n", "cur_n", "p_ref", "p_cur", "verdict"],
         [[b, r[b], c[b], r[b] / r.total(), c[b] / c.total(), "stable"] for b in set(r) | set(c)], query="sequence_drift", **params)

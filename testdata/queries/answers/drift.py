@@ -97,7 +97,7 @@ def categorical_drift(log, p):
                 else:
                     row["p_session"] = None
                 out.append(row)
-    return judged(out)
+    return judged(out, ["dimension"], lambda row: row["method"] == "js" and row["js"] < 0.1)
 
 
 def sessions(evs, value):
@@ -141,7 +141,7 @@ def evidently_bins(ref, cur, whole):
 def numbers(metric, part, ref, cur):
     row = {"metric": metric, "part": part, "ref_rows": len(ref), "cur_rows": len(cur), "ref_mean": statistics.fmean(ref) if ref else None, "cur_mean": statistics.fmean(cur) if cur else None}
     if not ref or not cur:
-        return {**row, **dict.fromkeys(["psi", "psi_verdict", "ks", "p", "wasserstein", "method"]), "verdict": "no data"}
+        return {**row, **dict.fromkeys(["psi", "psi_verdict", "ks", "p", "wasserstein", "method"]), "evidently_verdict": "no data"}
     shares = []
     for counts in evidently_bins(ref, cur, metric in ("input_tokens", "output_tokens", "output_chars")):
         share = [c / sum(counts) for c in counts]
@@ -155,7 +155,7 @@ def numbers(metric, part, ref, cur):
     moved = math.fsum(float(g) * (v - u) for g, u, v in zip(gaps, points, points[1:])) / max(statistics.pstdev(ref), 0.001)
     method = "wasserstein" if len(ref) > 1000 else "ks"
     return {**row, "psi": psi, "psi_verdict": "drift" if psi >= 0.25 else "watch" if psi >= 0.1 else "stable", "ks": float(ks), "p": p, "wasserstein": moved, "method": method,
-            "verdict": "drift" if (p <= 0.05 if method == "ks" else moved >= 0.1) else "stable"}
+            "evidently_verdict": "drift" if (p <= 0.05 if method == "ks" else moved >= 0.1) else "stable"}
 
 
 def part_text(part):
@@ -199,20 +199,38 @@ def numeric_drift(log, p):
             if v is not None and p.get("metric", what[0]) == what[0]:
                 for side, inside in zip(values[what], (in_ref, in_cur)):
                     if inside(e.time):
-                        side.append(float(v))
-    return [numbers(*what, *sides) for what, sides in sorted(values.items(), key=lambda kv: (kv[0][0], kv[0][1] or "")) if any(sides)]
+                        side.append((float(v), (e.get("tenant"), e.get("sessionid") or e.get("runid") or e.place)))
+    out = []
+    for what, (ref, cur) in sorted(values.items(), key=lambda kv: (kv[0][0], kv[0][1] or "")):
+        if ref or cur:
+            row = numbers(*what, [v for v, _ in ref], [v for v, _ in cur])
+            tested = row["method"] == "ks" or row["method"] and row["wasserstein"] >= 0.1
+            row["p_session"] = None if not tested else 1.0 if row["ks"] == 0 else homogeneity(*by_tenths(ref, cur))[2]
+            out.append(row)
+    return judged(out, ["metric", "part"], lambda row: row["method"] == "wasserstein" and row["wasserstein"] < 0.1)
 
 
-def judged(rows):
-    """Holm's rule over the dimensions: the i-th smallest of m, times m - i + 1, but no less than the one before."""
+def by_tenths(ref, cur):
+    """How many values of each session lie in which tenth of all: equal values lie where the middle one of them does."""
+    all_values = sorted(v for v, _ in ref + cur)
+    tenth = lambda v: str(min(9, math.floor(Fraction(10 * (bisect.bisect_left(all_values, v) + bisect.bisect_right(all_values, v)), 2 * len(all_values)))))
+    out = (defaultdict(Counter), defaultdict(Counter))
+    for side, values in zip(out, (ref, cur)):
+        for v, session in values:
+            side[session][tenth(v)] += 1
+    return out
+
+
+def judged(rows, names, settled):
+    """Holm's rule over the rows: the i-th smallest of m, times m - i + 1, but no less than the one before."""
     left, floor = sum(row["method"] is not None for row in rows), 0.0
-    for row in sorted(rows, key=lambda row: (row["p_session"] is None, row["p_session"] or 0, row["dimension"])):
+    for row in sorted(rows, key=lambda row: (row["p_session"] is None, row["p_session"] or 0, [row[n] or "" for n in names])):
         if row["p_session"] is None:
             row["p_holm"] = None
         else:
             row["p_holm"] = floor = min(1.0, max(floor, left * row["p_session"]))
             left -= 1
-        if row["method"] == "js" and row["js"] < 0.1:
+        if settled(row):
             row["verdict"] = "stable"
         else:
             row["verdict"] = "no data" if row["p_holm"] is None else "drift" if row["p_holm"] < 0.05 else "stable"
