@@ -33,6 +33,8 @@ type Output struct {
 	Format  Format // Table if empty
 	MaxRows int64  // of a table; 1000 if zero, all if negative
 	Width   int    // columns of the terminal that a table must fit; 0 is any
+
+	Columns []string // of the result, in this order; all if empty
 }
 
 const defaultMaxRows = 1000
@@ -56,20 +58,20 @@ func (o *Output) check(w io.Writer) error {
 }
 
 // write runs the statement and writes its rows.
-func (o Output) write(ctx context.Context, e *engine, sh *shape, st statement, w io.Writer) (Result, error) {
+func (o Output) write(ctx context.Context, e *engine, cols resultColumns, st statement, w io.Writer) (Result, error) {
 	switch o.Format {
 	case Table:
-		return o.writeTable(ctx, e, sh, st, w)
+		return o.writeTable(ctx, e, cols, st, w)
 	case formatAnalyzed:
 		return Result{}, o.writePlan(ctx, e, st, w)
 	}
-	return o.export(ctx, e, sh, st, w)
+	return o.export(ctx, e, cols, st, w)
 }
 
 // export lets DuckDB write the result to a file of its own, a piece at a time,
 // and copies that to w once it is whole: a failed run writes nothing, and the
 // result is never in memory as a whole.
-func (o Output) export(ctx context.Context, e *engine, sh *shape, st statement, w io.Writer) (res Result, err error) {
+func (o Output) export(ctx context.Context, e *engine, cols resultColumns, st statement, w io.Writer) (res Result, err error) {
 	options, expr := "FORMAT csv, HEADER", textExpr
 	switch o.Format {
 	case JSON:
@@ -79,7 +81,7 @@ func (o Output) export(ctx context.Context, e *engine, sh *shape, st statement, 
 	case Parquet:
 		options, expr = "FORMAT parquet, COMPRESSION zstd", parquetExpr
 	}
-	done, err := e.conn.ExecContext(ctx, "COPY ("+rendered(sh, st.text, expr)+") TO "+literal(e.resultFile())+
+	done, err := e.conn.ExecContext(ctx, "COPY ("+cols.rendered(st.text, expr)+") TO "+literal(e.resultFile())+
 		" ("+options+", USE_TMP_FILE false)", st.args...)
 	if err != nil {
 		return Result{}, err
@@ -100,8 +102,8 @@ func (o Output) export(ctx context.Context, e *engine, sh *shape, st statement, 
 }
 
 // writeTable asks for one row more than it shows, to know whether there is more.
-func (o Output) writeTable(ctx context.Context, e *engine, sh *shape, st statement, w io.Writer) (Result, error) {
-	text := rendered(sh, st.text, tableExpr)
+func (o Output) writeTable(ctx context.Context, e *engine, cols resultColumns, st statement, w io.Writer) (Result, error) {
+	text := cols.rendered(st.text, tableExpr)
 	if o.MaxRows > 0 {
 		text += fmt.Sprintf(" LIMIT %d", o.MaxRows+1)
 	}
@@ -113,12 +115,13 @@ func (o Output) writeTable(ctx context.Context, e *engine, sh *shape, st stateme
 	if o.MaxRows > 0 && res.Rows > o.MaxRows {
 		rows, res.Rows, res.More = rows[:o.MaxRows], o.MaxRows, true
 	}
-	right, whole := make([]bool, len(sh.types)), make([]bool, len(sh.types))
-	for i, info := range sh.types {
-		right[i] = numeric(info)
-		whole[i] = right[i] || temporal(info)
+	names := make([]string, len(cols.shown))
+	right, whole := make([]bool, len(names)), make([]bool, len(names))
+	for i, c := range cols.shown {
+		names[i], right[i] = c.name, numeric(c.info)
+		whole[i] = right[i] || temporal(c.info)
 	}
-	return res, printTable(w, uniqueNames(sh.names), right, whole, rows, o.Width, res.More)
+	return res, printTable(w, names, right, whole, rows, o.Width, res.More)
 }
 
 // queryText reads rows whose columns are all text.

@@ -139,6 +139,32 @@ func TestATableFitsTheTerminal(t *testing.T) {
 	}
 }
 
+func TestColumnsAreChosen(t *testing.T) {
+	s := openTest(t, emptyPlans(t), Options{})
+	ask := func(form Format, columns ...string) (string, error) {
+		var b strings.Builder
+		_, err := s.SQL(context.Background(), `SELECT 1 AS a, 2 AS "A", 'x' AS b, 0.5::DOUBLE AS c UNION ALL SELECT 3, 4, 'y', 1 ORDER BY a DESC`, Output{Format: form, Columns: columns}, &b)
+		return b.String(), err
+	}
+	text, err := ask(CSV, "b", "A_1")
+	require.NoError(t, err)
+	require.Equal(t, "b,A_1\ny,4\nx,2\n", text)
+	text, err = ask(NDJSON, "c")
+	require.NoError(t, err)
+	require.Equal(t, "{\"c\":1.0}\n{\"c\":0.5}\n", text)
+	text, err = ask(Table, "C", "b")
+	require.NoError(t, err)
+	require.Contains(t, text, "│   c │ b │")
+	for _, c := range []struct{ name, want string }{{"bb", "no column \"bb\" (did you mean b?): it has a, A_1, b, c"}, {"", "no column"}} {
+		_, err = ask(CSV, c.name)
+		var usage *UsageError
+		require.ErrorAs(t, err, &usage)
+		require.ErrorContains(t, err, c.want)
+	}
+	_, err = ask(CSV, "b", "B")
+	require.ErrorContains(t, err, "column b is asked for twice")
+}
+
 func TestColumnsOfOneNameAreNumbered(t *testing.T) {
 	s := openTest(t, emptyPlans(t), Options{})
 	require.Equal(t, "a,A_1,a_1_1,b\n1,2,3,4\n", sqlText(t, s, `SELECT 1 AS a, 2 AS "A", 3 AS a_1, 4 AS b`, CSV))

@@ -2,6 +2,7 @@ package queries
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	duckdb "github.com/duckdb/duckdb-go/v2"
@@ -131,13 +132,52 @@ func temporal(info duckdb.TypeInfo) bool {
 	return false
 }
 
-// rendered wraps a statement so that each of its columns is written by expr.
-// Columns are found by place: names may stand twice, and then get a number.
-func rendered(sh *shape, text string, expr func(duckdb.TypeInfo, string) string) string {
-	cols, places := make([]string, len(sh.names)), make([]string, len(sh.names))
-	for i, name := range uniqueNames(sh.names) {
+// resultColumns are those of a statement that are written.
+type resultColumns struct {
+	all   int // columns of the statement
+	shown []resultColumn
+}
+
+// resultColumn is found by its place: names may stand twice, and then get a number.
+type resultColumn struct {
+	name  string
+	info  duckdb.TypeInfo
+	place int
+}
+
+// columns are those that were asked for, in that order.
+func (o Output) columns(sh *shape) (resultColumns, error) {
+	out := resultColumns{all: len(sh.names)}
+	names := uniqueNames(sh.names)
+	for i, name := range names {
+		out.shown = append(out.shown, resultColumn{name, sh.types[i], i})
+	}
+	if len(o.Columns) == 0 {
+		return out, nil
+	}
+	all := out.shown
+	out.shown = nil
+	for _, wanted := range o.Columns {
+		i := slices.IndexFunc(names, func(name string) bool { return strings.EqualFold(name, wanted) })
+		if i < 0 {
+			return out, usagef("the result has no column %q%s: it has %s", wanted, didYouMean(wanted, names), strings.Join(names, ", "))
+		}
+		if slices.ContainsFunc(out.shown, func(c resultColumn) bool { return c.place == i }) {
+			return out, usagef("column %s is asked for twice", names[i])
+		}
+		out.shown = append(out.shown, all[i])
+	}
+	return out, nil
+}
+
+// rendered wraps a statement so that each column is written by expr.
+func (c resultColumns) rendered(text string, expr func(duckdb.TypeInfo, string) string) string {
+	places, cols := make([]string, c.all), make([]string, len(c.shown))
+	for i := range places {
 		places[i] = fmt.Sprintf("c%d", i)
-		cols[i] = expr(sh.types[i], places[i]) + " AS " + ident(name)
+	}
+	for i, col := range c.shown {
+		cols[i] = expr(col.info, places[col.place]) + " AS " + ident(col.name)
 	}
 	return "SELECT " + strings.Join(cols, ", ") + " FROM (\n" + text + "\n) AS result(" + strings.Join(places, ", ") + ")"
 }

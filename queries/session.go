@@ -154,8 +154,12 @@ func (s *Session) run(ctx context.Context, st statement, win window, out Output,
 		return res, err
 	}
 	err = s.judged(ctx, st, win, func(ctx context.Context, j judgement) error {
+		cols, err := out.columns(j.shape)
+		if err != nil {
+			return err
+		}
 		return s.opened(ctx, j, s.files, func(e *engine) (err error) {
-			res, err = out.write(ctx, e, j.shape, j.statement, w)
+			res, err = out.write(ctx, e, cols, j.statement, w)
 			res.SnapshotID = j.tables[0].plan.SnapshotID
 			for _, p := range j.tables {
 				if j.shape.reads[p.rows] {

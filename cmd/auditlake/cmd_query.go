@@ -104,6 +104,11 @@ func newCannedQuery(a *app, q queries.Query) *cobra.Command {
 			complete(cmd, p.Name, "now", "24h", "7d", "30d")
 		}
 	}
+	var names []string
+	for _, c := range q.Columns {
+		names = append(names, c.Name)
+	}
+	complete(cmd, "columns", names...)
 	f.BoolVar(&explain, "explain", false, "say which files it reads, and DuckDB's plan; fetch and run nothing")
 	f.StringArrayVar(&pairs, "param", nil, "a parameter as `NAME=VALUE`, instead of its flag")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

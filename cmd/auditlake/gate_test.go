@@ -25,8 +25,8 @@ func TestNoFlagOpensTheGate(t *testing.T) {
 		slices.Sort(out)
 		return out
 	}
-	require.Equal(t, []string{"analyze", "as-of", "explain", "extension-directory", "file", "from", "help", "json", "limit", "output", "setup", "snapshot", "to"}, names("sql"))
-	require.Equal(t, []string{"as-of", "explain", "extension-directory", "from", "help", "json", "limit", "output", "param", "snapshot", "to", "topic"}, names("query", "completeness"))
+	require.Equal(t, []string{"analyze", "as-of", "columns", "explain", "extension-directory", "file", "from", "help", "json", "limit", "output", "setup", "snapshot", "to"}, names("sql"))
+	require.Equal(t, []string{"as-of", "columns", "explain", "extension-directory", "from", "help", "json", "limit", "output", "param", "snapshot", "to", "topic"}, names("query", "completeness"))
 	var global []string
 	root.PersistentFlags().VisitAll(func(f *pflag.Flag) { global = append(global, f.Name) })
 	slices.Sort(global)

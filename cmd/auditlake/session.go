@@ -34,12 +34,14 @@ func (a *app) withSession(ctx context.Context, s scan, do func(*catalog.Catalog,
 // rowsFlags is the output of commands that write rows of a query.
 type rowsFlags struct {
 	*output
-	limit int64
+	limit   int64
+	columns []string
 }
 
 func addRowsFlags(cmd *cobra.Command) *rowsFlags {
 	f := &rowsFlags{output: outputFlags(cmd, asTable, asCSV, asJSON, asNDJSON, asParquet)}
 	cmd.Flags().Int64Var(&f.limit, "limit", 0, "rows that a table shows, -1 is all (else sql.max_rows); the other forms are not cut")
+	cmd.Flags().StringSliceVar(&f.columns, "columns", nil, "only these columns of the result, in this order: `NAME,NAME`")
 	return f
 }
 
@@ -49,7 +51,7 @@ func (a *app) rows(f *rowsFlags) (queries.Output, error) {
 	if err != nil {
 		return queries.Output{}, err
 	}
-	out := queries.Output{Format: queries.Format(form), MaxRows: a.cfg.SQL.MaxRows, Width: ui.Width(a.stdout)}
+	out := queries.Output{Format: queries.Format(form), MaxRows: a.cfg.SQL.MaxRows, Width: ui.Width(a.stdout), Columns: f.columns}
 	if f.limit != 0 {
 		out.MaxRows = f.limit
 	}
