@@ -34,7 +34,7 @@
 -- column: wasted_pct DOUBLE: wasted of cost, percent
 -- column: cost_per_success DOUBLE: cost / successes
 -- example: --from 7d --evaluation task_success --per session
-WITH RECURSIVE events AS (
+WITH RECURSIVE events AS NOT MATERIALIZED (
     SELECT tenant, event_time, event_class, cost_amount, evaluation_name, evaluation_score, agent_version, parent_run_id,
         kafka_topic, kafka_partition, kafka_offset, record_index,
         CASE $per WHEN 'run' THEN run_id ELSE session_id END AS unit,
@@ -49,13 +49,27 @@ WITH RECURSIVE events AS (
         AND ($environment IS NULL OR environment = $environment)
         AND ($tenant IS NULL OR tenant = $tenant)
 ),
-units AS (
-    SELECT tenant, unit,
+-- The events in one pass, by unit and currency (NULL: no cost, or one that names none), of which there are few each.
+by_currency AS MATERIALIZED (
+    SELECT tenant, unit, currency,
         min(event_time) AS began,
         count(CASE WHEN of_agent AND event_class <> 'evaluation' THEN 1 END) AS of_agent,
-        coalesce(min(CASE WHEN event_class <> 'evaluation' THEN agent END), min(agent)) AS agent,
-        coalesce(min(CASE WHEN event_class <> 'evaluation' THEN agent_version END), min(agent_version)) AS agent_version
+        min(CASE WHEN event_class <> 'evaluation' THEN agent END) AS worker,
+        min(agent) AS agent,
+        min(CASE WHEN event_class <> 'evaluation' THEN agent_version END) AS worker_version,
+        min(agent_version) AS agent_version,
+        sum(cost_amount) AS cost,
+        max(CASE WHEN unpriced THEN 1 ELSE 0 END) AS unpriced
     FROM events
+    GROUP BY tenant, unit, currency
+),
+units AS (
+    SELECT tenant, unit,
+        min(began) AS began,
+        sum(of_agent) AS of_agent,
+        coalesce(min(worker), min(agent)) AS agent,
+        coalesce(min(worker_version), min(agent_version)) AS agent_version
+    FROM by_currency
     GROUP BY tenant, unit
 ),
 -- The last score of each evaluation of a unit.
@@ -85,10 +99,9 @@ above AS (
     WHERE calls.caller <> above.unit
 ),
 own AS (
-    SELECT tenant, unit, currency, sum(cost_amount) AS cost, max(CASE WHEN unpriced THEN 1 ELSE 0 END) AS unpriced
-    FROM events
-    WHERE cost_amount IS NOT NULL OR unpriced
-    GROUP BY tenant, unit, currency
+    SELECT tenant, unit, currency, cost, unpriced
+    FROM by_currency
+    WHERE cost IS NOT NULL OR unpriced = 1
 ),
 spent AS (
     SELECT tenant, unit, currency, sum(cost) AS cost, max(unpriced) AS unpriced

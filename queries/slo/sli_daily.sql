@@ -25,8 +25,8 @@
 -- column: p99 DOUBLE: 99 % of the values are at most this
 -- column: good BIGINT: how many of n are good
 -- column: ratio DOUBLE: good / n
-WITH nearby AS (
-    SELECT *
+WITH nearby AS NOT MATERIALIZED (
+    SELECT event_time, event_class, tool_phase, run_id, tenant, status, duration_ms, cost_amount, cost_currency, evaluation_name, evaluation_score
     FROM agent_events
     WHERE ($from IS NULL OR event_time >= CAST($from AS TIMESTAMP WITH TIME ZONE) - INTERVAL 1 DAY)
         AND ($to IS NULL OR event_time < CAST($to AS TIMESTAMP WITH TIME ZONE) + INTERVAL 1 DAY)
@@ -34,21 +34,30 @@ WITH nearby AS (
         AND ($environment IS NULL OR environment = $environment)
         AND ($tenant IS NULL OR tenant = $tenant)
 ),
-events AS (
+events AS NOT MATERIALIZED (
     SELECT *
     FROM nearby
     WHERE ($from IS NULL OR event_time >= $from)
         AND ($to IS NULL OR event_time < $to)
 ),
--- One row per event of a run, with what is known of the whole run.
-spent AS (
-    SELECT run_id, tenant, cost_amount,
-        CASE WHEN cost_amount IS NOT NULL THEN cost_currency END AS currency,
-        min(event_time) OVER run AS began,
-        count(cost_amount) OVER run AS priced,
-        count(CASE WHEN event_class = 'output' AND cost_amount IS NULL THEN 1 END) OVER run AS unpriced
+-- What runs spent, one row per run and currency (NULL: no cost, or one that names none).
+spent AS MATERIALIZED (
+    SELECT run_id, tenant, CASE WHEN cost_amount IS NOT NULL THEN cost_currency END AS currency,
+        min(event_time) AS began,
+        sum(cost_amount) AS cost,
+        count(cost_amount) AS priced,
+        count(CASE WHEN event_class = 'output' AND cost_amount IS NULL THEN 1 END) AS unpriced
     FROM nearby
     WHERE run_id IS NOT NULL
+    GROUP BY run_id, tenant, CASE WHEN cost_amount IS NOT NULL THEN cost_currency END
+),
+-- With what is known of the whole run.
+runs AS (
+    SELECT currency, cost, priced,
+        min(began) OVER run AS began,
+        sum(priced) OVER run AS all_priced,
+        sum(unpriced) OVER run AS all_unpriced
+    FROM spent
     WINDOW run AS (PARTITION BY run_id, tenant)
 ),
 measured AS (
@@ -60,12 +69,11 @@ measured AS (
     FROM events
     WHERE event_class IN ('tool_call', 'action', 'output') AND status IS NOT NULL AND coalesce(tool_phase, '') <> 'request'
     UNION ALL
-    SELECT CAST(began AS DATE), 'cost', currency, CAST(sum(cost_amount) AS DOUBLE), max(unpriced) = 0
-    FROM spent
-    WHERE (cost_amount IS NOT NULL OR priced = 0 AND unpriced > 0)
+    SELECT CAST(began AS DATE), 'cost', currency, CAST(cost AS DOUBLE), all_unpriced = 0
+    FROM runs
+    WHERE (priced > 0 OR all_priced = 0 AND all_unpriced > 0)
         AND ($from IS NULL OR began >= $from)
         AND ($to IS NULL OR began < $to)
-    GROUP BY began, run_id, tenant, currency
     UNION ALL
     SELECT CAST(event_time AS DATE), 'accuracy', evaluation_name, evaluation_score, evaluation_score >= $pass_score
     FROM events
