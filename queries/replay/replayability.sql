@@ -39,6 +39,28 @@ WITH begun_before AS (
         AND run_id IS NOT NULL
     GROUP BY tenant, run_id
 ),
+-- Runs that began before to and went on after it: of that day only their payloads are read.
+going_on AS MATERIALIZED (
+    SELECT DISTINCT run_id
+    FROM agent_events
+    WHERE ($from IS NULL OR event_time >= $from)
+        AND event_time < $to
+        AND run_id IN (
+            SELECT run_id
+            FROM agent_events
+            WHERE event_time >= $to AND event_time < CAST($to AS TIMESTAMP WITH TIME ZONE) + INTERVAL 1 DAY
+        )
+),
+followed AS NOT MATERIALIZED (
+    SELECT *
+    FROM agent_events
+    WHERE ($from IS NULL OR event_time >= $from) AND ($to IS NULL OR event_time < $to)
+    UNION ALL
+    SELECT *
+    FROM agent_events
+    WHERE event_time >= $to AND event_time < CAST($to AS TIMESTAMP WITH TIME ZONE) + INTERVAL 1 DAY
+        AND run_id IN (SELECT run_id FROM going_on)
+),
 -- Runs that were called, with what was asked of them in another run's events.
 called AS (
     SELECT sub.tenant, sub.run_id
@@ -70,12 +92,10 @@ events AS (
             WHEN 'context_retrieval' THEN json_type(payload, ['$.data."gen_ai.retrieval.documents"'])
         END AS held,
         CASE WHEN event_class = 'context_retrieval' THEN json_extract(payload, '$.data."gen_ai.retrieval.documents"[*]') END AS documents
-    FROM agent_events
+    FROM followed
     WHERE run_id IS NOT NULL
         AND ($run IS NULL OR run_id = $run)
         AND ($tenant IS NULL OR tenant = $tenant)
-        AND ($from IS NULL OR event_time >= $from)
-        AND ($to IS NULL OR event_time < CAST($to AS TIMESTAMP WITH TIME ZONE) + INTERVAL 1 DAY)
 ),
 -- A JSON null is nothing held.
 facts AS (
@@ -129,8 +149,9 @@ counted AS (
         calls_without_result + greatest(requests - results, 0) AS missing_results
     FROM runs
     LEFT JOIN called ON called.run_id = runs.run_id AND called.tenant IS NOT DISTINCT FROM runs.tenant
+    LEFT JOIN begun_before AS b ON b.run_id = runs.run_id AND b.tenant IS NOT DISTINCT FROM runs.tenant
     WHERE ($to IS NULL OR began < $to)
-        AND NOT EXISTS (SELECT 1 FROM begun_before AS b WHERE b.run_id = runs.run_id AND b.tenant IS NOT DISTINCT FROM runs.tenant)
+        AND b.run_id IS NULL
 ),
 graded AS (
     SELECT *,
