@@ -37,6 +37,8 @@ WITH RECURSIVE looked_up AS (
         event_id, source, kafka_topic, kafka_partition, kafka_offset, attribute(payload, 'gen_ai.retrieval.documents') AS documents
     FROM agent_events
     WHERE event_class = 'context_retrieval'
+        -- A text that begins with a letter stands in JSON as it is, or escaped: without either the JSON need not be taken apart.
+        AND (contains(payload, $document) OR contains(payload, chr(92)) OR NOT regexp_matches($document, '^[A-Za-z]'))
         AND ($from IS NULL OR event_time >= $from)
         AND ($to IS NULL OR event_time < $to)
         AND ($agent IS NULL OR agent_id = $agent OR agent_name = $agent)
@@ -57,18 +59,33 @@ retrieved AS MATERIALIZED (
         AND ($version IS NULL OR (document ->> '$.version') = $version)
     GROUP BY event_time, sequence, tenant, run_id, agent, what, event_id, source, kafka_topic, kafka_partition, kafka_offset
 ),
-effects AS MATERIALIZED (
-    SELECT source, event_id, coalesce(causation_source, source) AS cause_source, causation_id
+-- Millions of causes as numbers, and the few that these lead to as they are: two ids may have one number.
+numbered AS MATERIALIZED (
+    SELECT hash(source, event_id) AS event, hash(coalesce(causation_source, source), causation_id) AS cause
     FROM agent_events
     WHERE causation_id IS NOT NULL
         AND ($from IS NULL OR event_time >= $from)
         AND ($to IS NULL OR event_time < $to)
 ),
 -- UNION keeps each event once, so that a cycle of causes ends.
-caused AS (
+perhaps AS (
     -- in one list, so that DuckDB knows how few they are and keeps these in hand at every step, not the events
-    SELECT start.source, start.event_id
-    FROM (SELECT unnest(list({'source': source, 'event_id': event_id})) AS start FROM retrieved) AS starts
+    SELECT unnest(list(hash(source, event_id))) AS event FROM retrieved
+    UNION
+    SELECT n.event
+    FROM numbered n
+    JOIN perhaps p ON p.event = n.cause
+),
+effects AS MATERIALIZED (
+    SELECT source, event_id, coalesce(causation_source, source) AS cause_source, causation_id
+    FROM agent_events
+    WHERE causation_id IS NOT NULL
+        AND ($from IS NULL OR event_time >= $from)
+        AND ($to IS NULL OR event_time < $to)
+        AND hash(source, event_id) IN (SELECT unnest(list(event)) FROM perhaps)
+),
+caused AS (
+    SELECT source, event_id FROM retrieved
     UNION
     SELECT e.source, e.event_id
     FROM effects e
@@ -85,20 +102,32 @@ runs_of AS (
     WHERE run_id IS NOT NULL
     GROUP BY tenant, run_id
 ),
+led AS MATERIALIZED (
+    SELECT source, event_id, min(via) AS via -- cause before run
+    FROM (
+        SELECT source, event_id, 'cause' AS via FROM affected
+        UNION ALL
+        SELECT e.source, e.event_id, 'run'
+        FROM agent_events e
+        JOIN runs_of r ON r.run_id = e.run_id AND r.tenant IS NOT DISTINCT FROM e.tenant
+        WHERE e.event_class IN ('output', 'action')
+            AND ($from IS NULL OR e.event_time >= $from)
+            AND ($to IS NULL OR e.event_time < $to)
+            AND CASE WHEN e.sequence IS NULL THEN r.first_moment <= e.event_time
+                ELSE coalesce(r.first_sequence < e.sequence, false) OR coalesce(r.first_unnumbered <= e.event_time, false) END
+    ) AS ways
+    GROUP BY source, event_id
+),
 after AS (
     SELECT e.event_class, e.event_time, e.tenant, e.run_id, coalesce(e.agent_id, e.agent_name) AS agent,
         CASE e.event_class WHEN 'output' THEN coalesce(e.response_model, e.request_model)
             ELSE concat_ws(' ', e.action_name, 'on ' || e.action_target, e.action_resource, '[' || e.action_effect || ']') END AS what,
-        e.event_id, e.source, e.kafka_topic, e.kafka_partition, e.kafka_offset,
-        CASE WHEN c.event_id IS NOT NULL THEN 'cause' ELSE 'run' END AS via
+        e.event_id, e.source, e.kafka_topic, e.kafka_partition, e.kafka_offset, led.via
     FROM agent_events e
-    LEFT JOIN affected c ON c.event_id = e.event_id AND c.source = e.source
-    LEFT JOIN runs_of r ON r.run_id = e.run_id AND r.tenant IS NOT DISTINCT FROM e.tenant
+    JOIN led ON led.event_id = e.event_id AND led.source = e.source
     WHERE e.event_class IN ('output', 'action')
         AND ($from IS NULL OR e.event_time >= $from)
         AND ($to IS NULL OR e.event_time < $to)
-        AND (c.event_id IS NOT NULL OR r.run_id IS NOT NULL AND CASE WHEN e.sequence IS NULL THEN r.first_moment <= e.event_time
-            ELSE coalesce(r.first_sequence < e.sequence, false) OR coalesce(r.first_unnumbered <= e.event_time, false) END)
 ),
 totals AS (
     SELECT tenant, run_id, count(CASE WHEN event_class = 'output' THEN 1 END) AS outputs, count(CASE WHEN event_class = 'action' THEN 1 END) AS actions
