@@ -135,6 +135,9 @@ func describeQueries(b *strings.Builder) {
 		b.WriteString("\n| parameter | type | default | |\n|---|---|---|---|\n")
 		for _, p := range q.Params {
 			kind, otherwise := p.Type, p.Default
+			if p.Min != nil || p.Max != nil {
+				kind += ", " + p.span()
+			}
 			if len(p.Choices) > 0 {
 				kind += " of " + strings.Join(p.Choices, ", ")
 			}

@@ -84,8 +84,15 @@ func explain(ctx context.Context, err error, timeout time.Duration) error {
 	case duckdb.ErrorTypePermission:
 		return &GateError{firstLine(de.Msg) + "; SQL reads the views only, see `auditlake sql \"SHOW TABLES\"`"}
 	}
+	if text, ok := strings.CutPrefix(de.Msg, usageMark); ok {
+		return &UsageError{firstLine(text)}
+	}
 	return &SQLError{de.Msg, err}
 }
+
+// usageMark begins what DuckDB says of error('usage: …'), by which a query refuses
+// a value that only its rows show to be wrong.
+const usageMark = "Invalid Input Error: usage: "
 
 func firstLine(text string) string {
 	text, _, _ = strings.Cut(text, "\n")

@@ -96,6 +96,17 @@ func TestAQueryTellsItsTimeRange(t *testing.T) {
 		{"run_timeline", map[string]string{"run": "nope", "tenant": "acme"}, []string{
 			"time range: all of it, " + first + " to " + last + " (no --from, --to)",
 			`no rows: nothing of run "nope", tenant "acme" in ` + first + " to " + last}},
+		// No row of what is there may be good news: it is not said that there is no such tenant.
+		{"duplicate_side_effects", map[string]string{"tenant": "acme", "from": "2026-03-02", "to": "now"}, []string{
+			`no rows (asked for tenant "acme", in 2026-03-02T00:00:00Z to 2026-03-07T00:00:00Z)`}},
+		{"loop_detector", map[string]string{"agent": "a", "from": "2026-03-02"}, []string{
+			"time range: 2026-03-02T00:00:00Z to " + last + " (no --to)", `no rows (asked for agent "a", in 2026-03-02T00:00:00Z to ` + last + ")"}},
+		// What they read begins before the one time that they are asked for.
+		{"burn_rate", nil, []string{"time range: 2026-03-04T00:00:00Z to 2026-03-07T00:00:00Z (--to is now unless given)"}},
+		{"error_budget", nil, []string{"time range: 2026-02-05T00:00:00Z to 2026-03-07T00:00:00Z (--to is now unless given)"}},
+		{"error_budget", map[string]string{"period": "7d", "agent": "b"}, []string{
+			"time range: 2026-02-28T00:00:00Z to 2026-03-07T00:00:00Z (--to is now unless given)",
+			`no rows (asked for agent "b", in 2026-02-28T00:00:00Z to 2026-03-07T00:00:00Z)`}},
 	} {
 		require.Equal(t, c.want, ask(l, Options{}, c.query, c.params), c.query)
 	}

@@ -74,6 +74,9 @@ func (st statement) span(j judgement) string {
 		to, _ = st.values["to"].(time.Time)
 	} else {
 		from = st.values.widest(q.windowFrom.names, time.Time.Before)
+		if !from.IsZero() && slices.ContainsFunc(q.windowFrom.names, q.windowTo.has) {
+			from = from.Add(-q.windowFrom.marginOf(st.values)) // a span before to, not more room beyond from
+		}
 		to = st.values.widest(q.windowTo.names, time.Time.After)
 		first, last := j.held()
 		if from.IsZero() {
@@ -112,7 +115,9 @@ func (j judgement) held() (first, last time.Time) {
 	return first, last
 }
 
-// foundNothing says of a question for one thing that there is nothing of it.
+// foundNothing says of what there are no rows. That the log holds nothing of it
+// is said only by a query that lists all events of a thing: of any other, no row
+// may be good news about a tenant or agent that is there.
 func (st statement) foundNothing(j judgement) string {
 	if st.query == nil {
 		return ""
@@ -126,11 +131,16 @@ func (st statement) foundNothing(j judgement) string {
 	if len(of) == 0 {
 		return ""
 	}
-	text := "no rows: nothing of " + strings.Join(of, ", ")
-	if span := st.span(j); strings.Contains(span, " to ") {
-		return text + " in " + span
+	text := strings.Join(of, ", ")
+	if span := st.span(j); len(st.query.lists) > 0 && strings.Contains(span, " to ") {
+		text += " in " + span
+	} else if strings.Contains(span, " to ") {
+		text += ", in " + span
 	} else if span != "" {
-		return text + ", " + span
+		text += ", " + span
 	}
-	return text
+	if len(st.query.lists) > 0 {
+		return "no rows: nothing of " + text
+	}
+	return "no rows (asked for " + text + ")"
 }

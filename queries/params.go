@@ -87,6 +87,9 @@ func (p Param) parse(text string, now time.Time) (any, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%q is not a whole number", text)
 		}
+		if (p.Min != nil && n < *p.Min) || (p.Max != nil && n > *p.Max) {
+			return nil, fmt.Errorf("%d is not %s", n, p.span())
+		}
 		return n, nil
 	case "number":
 		f, err := strconv.ParseFloat(text, 64)
@@ -112,6 +115,17 @@ func (p Param) parse(text string, now time.Time) (any, error) {
 		return strings.Join(items, ","), nil
 	}
 	return text, nil
+}
+
+// span is the range of an integer as people read it.
+func (p Param) span() string {
+	switch {
+	case p.Max == nil:
+		return fmt.Sprintf("%d or more", *p.Min)
+	case p.Min == nil:
+		return fmt.Sprintf("at most %d", *p.Max)
+	}
+	return fmt.Sprintf("from %d to %d", *p.Min, *p.Max)
 }
 
 var timeLayouts = []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04", "2006-01-02 15:04", time.DateOnly}
@@ -145,10 +159,10 @@ func (v paramValues) args(q Query) []any {
 // window is the time range that the query reads.
 func (v paramValues) window(q Query) (w window) {
 	if t := v.widest(q.windowFrom.names, time.Time.Before); !t.IsZero() {
-		w.from = t.Add(-q.windowFrom.margin)
+		w.from = t.Add(-q.windowFrom.marginOf(v))
 	}
 	if t := v.widest(q.windowTo.names, time.Time.After); !t.IsZero() {
-		w.to = t.Add(q.windowTo.margin)
+		w.to = t.Add(q.windowTo.marginOf(v))
 	}
 	return w
 }

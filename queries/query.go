@@ -23,6 +23,7 @@ var files embed.FS
 //	-- title: Action ledger
 //	-- question: Who did what to which system?
 //	-- window: from .. to
+//	-- lists: run
 //	-- note: anything a reader must know
 //	-- param: from timestamp = none: first moment of event_time
 //	-- column: time TIMESTAMP WITH TIME ZONE: when it happened
@@ -31,8 +32,11 @@ var files embed.FS
 // A line that is indented behind its dashes continues the one before. window
 // names the parameters that bound the time range to plan: of several the
 // widest counts, and one without a value leaves its side open; "from - 1d ..
-// to + 1d" reads a day more on each side. Without a window the query reads
-// everything. A parameter is text, integer, number, timestamp,
+// to + 1d" reads a day more on each side, "to - 3d .. to" the three days before to,
+// and "to - period .. to" as many as parameter period says, a choice of 7d or the like.
+// Without a window the query reads everything. lists names the parameters that say of
+// which thing the rows are all that the log holds: no row is no such thing then.
+// A parameter is text, integer, integer(1..100), integer(1..), number, timestamp,
 // choice(a|b) or list(a|b), and its default a value, none or required. In the
 // SQL it is $name, of that type. An example is what a command line says behind the
 // query's name; without one it is made from the parameters.
@@ -49,12 +53,30 @@ type Query struct {
 	SQL      string   `json:"-"`              // the file as it is
 
 	windowFrom, windowTo bounds
+	lists                []string
 }
 
 // bounds are the parameters that bound one side of the window.
 type bounds struct {
 	names  []string
 	margin time.Duration // read beyond them
+	by     string        // the parameter that says so instead
+}
+
+func (b bounds) has(name string) bool { return slices.Contains(b.names, name) }
+
+// marginOf is what is read beyond them, where the parameters have these values.
+func (b bounds) marginOf(v paramValues) time.Duration {
+	if text, ok := v[b.by].(string); ok {
+		return days(text)
+	}
+	return b.margin
+}
+
+// days reads 7d; 0 for what is none.
+func days(text string) time.Duration {
+	n, _ := strconv.Atoi(strings.TrimSuffix(text, "d"))
+	return time.Duration(n) * 24 * time.Hour
 }
 
 // Param is a parameter of a canned query.
@@ -64,6 +86,8 @@ type Param struct {
 	Choices  []string `json:"choices,omitempty"` // of choice and list
 	Default  string   `json:"default,omitempty"` // empty: none
 	Required bool     `json:"required,omitempty"`
+	Min      *int64   `json:"min,omitempty"` // of integer
+	Max      *int64   `json:"max,omitempty"`
 	Doc      string   `json:"doc"`
 }
 
@@ -75,8 +99,8 @@ type Column struct {
 }
 
 var (
-	windowLine  = regexp.MustCompile(`^([\w, ]+?)(?: - (\d+)d)? \.\. ([\w, ]+?)(?: \+ (\d+)d)?$`)
-	paramLine   = regexp.MustCompile(`^(\w+) (text|integer|number|timestamp|choice|list)(?:\(([\w|]+)\))? = (\S+): (.+)$`)
+	windowLine  = regexp.MustCompile(`^([\w, ]+?)(?: - (\d+d|[a-z]\w*))? \.\. ([\w, ]+?)(?: \+ (\d+d))?$`)
+	paramLine   = regexp.MustCompile(`^(\w+) (text|integer|number|timestamp|choice|list)(?:\(([\w|]+|\d+\.\.\d*)\))? = (\S+): (.+)$`)
 	exampleFlag = regexp.MustCompile(`(?:^|\s)--(\w[\w-]*)`)
 	columnLine  = regexp.MustCompile(`^(\w+) ([A-Z][A-Z0-9 ,()\[\]]*): (.+)$`)
 )
@@ -138,6 +162,14 @@ func (q *Query) check() error {
 		if p := q.param(name); p == nil || p.Type != "timestamp" {
 			return fmt.Errorf("window names %q, which is no parameter of type timestamp", name)
 		}
+	}
+	for _, name := range q.lists {
+		if q.param(name) == nil {
+			return fmt.Errorf("lists names %q, which is no parameter", name)
+		}
+	}
+	if p := q.param(q.windowFrom.by); q.windowFrom.by != "" && (p == nil || slices.ContainsFunc(p.Choices, func(c string) bool { return days(c) == 0 }) || len(p.Choices) == 0) {
+		return fmt.Errorf("window reads %s before, which is no parameter whose choices are numbers of days as 7d", q.windowFrom.by)
 	}
 	for _, text := range q.Examples {
 		for _, m := range exampleFlag.FindAllStringSubmatch(text, -1) {
@@ -214,9 +246,12 @@ func headerLines(text string) []string {
 	return out
 }
 
-func boundsOf(names, days string) bounds {
-	n, _ := strconv.Atoi(days) // digits or nothing
-	return bounds{strings.Split(names, ", "), time.Duration(n) * 24 * time.Hour}
+func boundsOf(names, margin string) bounds {
+	b := bounds{names: strings.Split(names, ", "), margin: days(margin)}
+	if b.margin == 0 && margin != "" {
+		b.by = margin
+	}
+	return b
 }
 
 func (q *Query) set(key, value string) error {
@@ -235,20 +270,12 @@ func (q *Query) set(key, value string) error {
 			return fmt.Errorf("window %q is not FROM .. TO, or FROM - 1d .. TO + 1d", value)
 		}
 		q.windowFrom, q.windowTo = boundsOf(m[1], m[2]), boundsOf(m[3], m[4])
+	case "lists":
+		q.lists = strings.Split(value, ", ")
 	case "param":
-		m := paramLine.FindStringSubmatch(value)
-		if m == nil {
-			return fmt.Errorf("param %q is not NAME TYPE = DEFAULT: MEANING", value)
-		}
-		p := Param{Name: m[1], Type: m[2], Default: m[4], Doc: m[5]}
-		if m[3] != "" {
-			p.Choices = strings.Split(m[3], "|")
-		}
-		if p.Default == "none" || p.Default == "required" {
-			p.Required, p.Default = p.Default == "required", ""
-		}
-		if (p.Type == "choice" || p.Type == "list") != (len(p.Choices) > 0) {
-			return fmt.Errorf("param %s: choice and list, and only these, name their values in brackets", p.Name)
+		p, err := parseParam(value)
+		if err != nil {
+			return err
 		}
 		q.Params = append(q.Params, p)
 	case "column":
@@ -261,6 +288,39 @@ func (q *Query) set(key, value string) error {
 		return fmt.Errorf("header key %q is not known", key)
 	}
 	return nil
+}
+
+// parseParam reads the header's line of a parameter.
+func parseParam(value string) (Param, error) {
+	m := paramLine.FindStringSubmatch(value)
+	if m == nil {
+		return Param{}, fmt.Errorf("param %q is not NAME TYPE = DEFAULT: MEANING", value)
+	}
+	p := Param{Name: m[1], Type: m[2], Default: m[4], Doc: m[5]}
+	if least, most, ranged := strings.Cut(m[3], ".."); ranged {
+		if p.Type != "integer" {
+			return p, fmt.Errorf("param %s: only an integer has a range", p.Name)
+		}
+		p.Min, p.Max = bound(least), bound(most)
+	} else if m[3] != "" {
+		p.Choices = strings.Split(m[3], "|")
+	}
+	if p.Default == "none" || p.Default == "required" {
+		p.Required, p.Default = p.Default == "required", ""
+	}
+	if (p.Type == "choice" || p.Type == "list") != (len(p.Choices) > 0) {
+		return p, fmt.Errorf("param %s: choice and list, and only these, name their values in brackets", p.Name)
+	}
+	return p, nil
+}
+
+// bound reads one end of a range, nil for an open one.
+func bound(text string) *int64 {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return nil
+	}
+	return &n
 }
 
 var paramUse = regexp.MustCompile(`\$[a-z_]\w*`)

@@ -1,6 +1,7 @@
 -- title: Subject access
 -- question: What does the log hold about this data subject, and where is it stored?
 -- window: from .. to
+-- lists: subject
 -- note: One row per stored record, not per event: an event that its producer sent again is stored twice, and both copies are
 --   the subject's data. copy numbers the copies of an event that are listed.
 -- note: by says why a row is listed. subject: the event names the subject. run or session: it names none, and another

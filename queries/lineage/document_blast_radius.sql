@@ -1,6 +1,7 @@
 -- title: Blast radius of a document
 -- question: What did this document influence?
 -- window: from .. to
+-- lists: document
 -- note: A retrieval is an event of class context_retrieval whose gen_ai.retrieval.documents holds the document: a list of
 --   {id, version, …}, one such object, or a list of ids; without `version` in any version. kind is retrieval for each of
 --   these, run for each run that made one, and output or action for what came after.

@@ -1,6 +1,7 @@
 -- title: Upstream
 -- question: What led to this output or action?
 -- window: from .. to
+-- lists: event_id
 -- note: From the event back, a step at a time, along these edges, the strongest first. causation: the event that
 --   causation_id names. retry_of: the attempt before. tool_call: the request of a result, and the call of an action with the same
 --   tool_call_id. parent_run: from the first event of a run to what its parent run did last before it. sequence: the event before

@@ -1,6 +1,7 @@
 -- title: Replay diff
 -- question: Where do two runs diverge?
 -- window: from .. to
+-- lists: run_a, run_b
 -- note: Step n of the one run stands beside step n of the other. The steps of a run are its events in the producer's sequence
 --   where every event of the run has one, else by time; ties go by place in the log. After the first divergence the two may
 --   have shifted against one another, so what comes later is told but means less.

@@ -1,6 +1,7 @@
 -- title: Run timeline
 -- question: What happened in this run, in order?
 -- window: from .. to
+-- lists: run
 -- note: Events stand in the producer's sequence where every event of the run has one, else by time; ties go by
 --   place in the log.
 -- param: run text = required: id of the run

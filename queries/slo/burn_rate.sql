@@ -76,7 +76,7 @@ burning AS (
     FROM counted
     CROSS JOIN (
         SELECT CASE WHEN $objective > 0 AND $objective < 1 THEN 1 - $objective
-            ELSE error('objective is the share that must be good, between 0 and 1: 0.999, not 99.9') END AS allowed
+            ELSE error('usage: objective is the share that must be good, between 0 and 1: 0.999, not 99.9') END AS allowed
     ) AS budget
 )
 SELECT

@@ -1,6 +1,6 @@
 -- title: Error budget
 -- question: How much of the error budget is left?
--- window: to - 90d .. to
+-- window: to - period .. to
 -- note: Of the events measured in the period before to, 1 - objective may be bad: that is the budget. consumed is the share of
 --   it that bad events used up; where it is above 1 the objective is missed, and remaining is below 0.
 -- note: Indicators are those of sli_daily. success: tool calls that have ended, actions and outputs with a status, good is ok.
@@ -60,7 +60,7 @@ budgets AS (
     SELECT *, total - good AS bad, max(total - good) OVER () AS all_bad,
         -- rounded: 0.99 is no binary fraction
         round(total * CASE WHEN $objective > 0 AND $objective < 1 THEN 1 - $objective
-            ELSE error('objective is the share that must be good, between 0 and 1: 0.999, not 99.9') END, 9) AS allowed
+            ELSE error('usage: objective is the share that must be good, between 0 and 1: 0.999, not 99.9') END, 9) AS allowed
     FROM scopes
 )
 SELECT scope, agent, total, good, bad, allowed,

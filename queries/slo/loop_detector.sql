@@ -13,7 +13,7 @@
 -- param: agent text = none: only this agent, by id or name
 -- param: environment text = none: only this environment
 -- param: tenant text = none: only this tenant
--- param: max_repeat integer = 3: so many times the same call is no loop
+-- param: max_repeat integer(1..) = 3: so many times the same call is no loop
 -- column: tenant VARCHAR: tenant
 -- column: run_id VARCHAR: the run
 -- column: agent VARCHAR: the agent, its id, else its name (the first by name where it has several)

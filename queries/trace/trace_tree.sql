@@ -1,6 +1,7 @@
 -- title: Trace tree
 -- question: How is a trace made up, and which span itself took the time?
 -- window: from .. to
+-- lists: trace_id
 -- note: A span is all events of the trace with one span id, of one tenant. It lasts from its first begin to its last end: an event
 --   begins at its time and ends duration_ms later; a tool call's result ends at its time and began so much before. name, agent and event are
 --   those of its first event (by time, then by place in the log), status is the worst of them, its parent the first that they name.
