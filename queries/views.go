@@ -115,11 +115,11 @@ var views = []view{
 		{"session_id", "conversation it belongs to (the first by name where it has several)", "least session_id"},
 		{"parent_run_id", "run of the agent that called this one", "least parent_run_id"},
 		{"agent_id", "agent", "least agent_id"},
-		{"agent_version", "version of the agent", "least agent_version"},
+		{"agent_version", "version of the agent", "least agent_version beside agent_id"},
 		{"environment", "environment", "least environment"},
 		{"principal_id", "who is accountable", "least principal_id"},
-		{"experiment", "A/B experiment", "least experiment"},
-		{"variant", "variant of the experiment", "least variant"},
+		{"experiment", "A/B experiment", "least experiment, one with a variant first"},
+		{"variant", "variant of the experiment", "least variant beside experiment"},
 	}, totals...)},
 	{name: "sessions", doc: "one row per conversation: per tenant and session_id", sql: sessionsSQL, has: append([]described{
 		{"session_id", "the conversation", "session_id"},
@@ -148,8 +148,8 @@ var totals = []described{
 	{"evaluations", "evaluations", "number of event_class evaluation"},
 	{"errors", "events with status error", "number of status error"},
 	{"models", "models that answered, else models asked for, sorted", "distinct response_model, else request_model"},
-	{"input_tokens", "tokens read", "sum of input_tokens"},
-	{"output_tokens", "tokens produced", "sum of output_tokens"},
+	{"input_tokens", "tokens that outputs read", "sum of input_tokens of event_class output"},
+	{"output_tokens", "tokens that outputs produced", "sum of output_tokens of event_class output"},
 	{"cost_amount", "cost, NULL where it is in several currencies", "sum of cost_amount"},
 	{"cost_currency", "currency of cost_amount, NULL where it is in several or names none", "the one cost_currency"},
 	{"unpriced_outputs", "outputs without a cost", "number of event_class output without cost_amount"},
@@ -166,17 +166,26 @@ const totalsSQL = `min(event_time) AS started_at, max(event_time) AS ended_at,
 	count(*) FILTER (WHERE event_class = 'evaluation') AS evaluations,
 	count(*) FILTER (WHERE status = 'error') AS errors,
 	list_sort(list(DISTINCT coalesce(response_model, request_model)) FILTER (WHERE coalesce(response_model, request_model) IS NOT NULL)) AS models,
-	CAST(sum(input_tokens) AS BIGINT) AS input_tokens, CAST(sum(output_tokens) AS BIGINT) AS output_tokens,
+	CAST(sum(input_tokens) FILTER (WHERE event_class = 'output') AS BIGINT) AS input_tokens,
+	CAST(sum(output_tokens) FILTER (WHERE event_class = 'output') AS BIGINT) AS output_tokens,
 	CASE WHEN count(DISTINCT coalesce(cost_currency, '')) FILTER (WHERE cost_amount IS NOT NULL) <= 1 THEN sum(cost_amount) END AS cost_amount,
 	CASE WHEN count(DISTINCT coalesce(cost_currency, '')) FILTER (WHERE cost_amount IS NOT NULL) <= 1
 		THEN min(cost_currency) FILTER (WHERE cost_amount IS NOT NULL) END AS cost_currency,
 	count(*) FILTER (WHERE event_class = 'output' AND cost_amount IS NULL) AS unpriced_outputs`
 
-const runsSQL = `SELECT run_id, tenant, min(session_id) AS session_id, min(parent_run_id) AS parent_run_id, min(agent_id) AS agent_id,
-	min(agent_version) AS agent_version, min(environment) AS environment, min(principal_id) AS principal_id,
-	min(experiment) AS experiment, min(variant) AS variant,
+// runsSQL takes what belongs together from one event: the least of a struct goes
+// by its fields in turn, NULL last.
+const runsSQL = `SELECT run_id, tenant, min(session_id) AS session_id, min(parent_run_id) AS parent_run_id,
+	(` + leastAgent + `).id AS agent_id, (` + leastAgent + `).version AS agent_version,
+	min(environment) AS environment, min(principal_id) AS principal_id,
+	(` + leastVariant + `).experiment AS experiment, (` + leastVariant + `).variant AS variant,
 	` + totalsSQL + `
 FROM agent_events WHERE run_id IS NOT NULL GROUP BY run_id, tenant`
+
+const (
+	leastAgent   = `min({'id': agent_id, 'version': agent_version})`
+	leastVariant = `min({'half': experiment IS NULL OR variant IS NULL, 'experiment': experiment, 'variant': variant})`
+)
 
 const sessionsSQL = `SELECT session_id, tenant, count(DISTINCT run_id) AS runs,
 	list_sort(list(DISTINCT agent_id) FILTER (WHERE agent_id IS NOT NULL)) AS agents,

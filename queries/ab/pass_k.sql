@@ -11,7 +11,9 @@
 -- note: ci_low and ci_high are the 95 % normal interval of that mean, from the variance between tasks (Miller 2024, Adding Error Bars to Evals), kept
 --   within 0 and 1; too narrow below some 30 tasks, and NULL for one.
 -- note: A run counts where it began, and is followed for a day beyond from and to. It is of the variant that its events name, the
---   first by name where they name several. The agent is that which did the work, not the judge's.
+--   first by name where they name several, and of each experiment that they name; by agent, agent_version or evaluation it counts once, its
+--   place being that among the runs of its first experiment. The agent is that which did the work, not the judge's, the first by name, with
+--   a version that stands beside it in an event, the first by name.
 -- param: from timestamp = none: first moment in which a run may begin
 -- param: to timestamp = none: moment before which it begins
 -- param: agent text = none: only runs in which this agent does work, by id or name
@@ -22,7 +24,7 @@
 -- param: pass_score number = 0.5: a score of at least this is a success
 -- param: task text = session: what makes runs trials of one task: session, subject, position, or an attribute of the evaluation's data (benchmark.task)
 -- param: by choice(variant|agent_version|agent|evaluation) = variant: a row for each
--- param: k integer = 4: up to how many trials, at most 100
+-- param: k integer(1..100) = 4: up to how many trials
 -- column: evaluation VARCHAR: name of the evaluation
 -- column: experiment VARCHAR: the experiment, by variant only
 -- column: variant VARCHAR: its variant, by variant only; NULL for runs of none
@@ -50,25 +52,33 @@ WITH events AS NOT MATERIALIZED (
         AND ($environment IS NULL OR environment = $environment)
         AND ($tenant IS NULL OR tenant = $tenant)
 ),
+-- The variant of a run in each experiment that it is of.
+marks AS (
+    SELECT tenant, run_id, experiment, min(variant) AS variant,
+        row_number() OVER (PARTITION BY tenant, run_id ORDER BY experiment) AS place
+    FROM events
+    WHERE experiment IS NOT NULL AND variant IS NOT NULL AND ($experiment IS NULL OR experiment = $experiment)
+    GROUP BY tenant, run_id, experiment
+),
 runs AS (
-    SELECT *, row_number() OVER (PARTITION BY tenant, experiment, variant, agent, agent_version ORDER BY began, run_id) AS position
+    SELECT r.*, m.experiment, m.variant, r.worker.agent AS agent, r.worker.version AS agent_version,
+        row_number() OVER (PARTITION BY r.tenant, m.experiment, m.variant, r.worker.agent, r.worker.version ORDER BY r.began, r.run_id) AS position
     FROM (
         SELECT tenant, run_id,
             min(event_time) AS began,
             min(session_id) AS session_id,
             min(subject) AS subject,
-            min(CASE WHEN variant IS NOT NULL AND ($experiment IS NULL OR experiment = $experiment) THEN experiment END) AS experiment,
-            min(CASE WHEN experiment IS NOT NULL AND ($experiment IS NULL OR experiment = $experiment) THEN variant END) AS variant,
-            coalesce(min(CASE WHEN event_class <> 'evaluation' THEN agent END), min(agent)) AS agent,
-            coalesce(min(CASE WHEN event_class <> 'evaluation' THEN agent_version END), min(agent_version)) AS agent_version,
+            -- the least of a struct goes by its fields in turn, so that they are of one event
+            min({'nameless': agent IS NULL, 'judge': event_class = 'evaluation', 'agent': agent, 'version': agent_version}) AS worker,
             count(CASE WHEN of_agent AND event_class <> 'evaluation' THEN 1 END) AS of_agent
         FROM events
         GROUP BY tenant, run_id
-    ) AS grouped
-    WHERE ($from IS NULL OR began >= $from)
-        AND ($to IS NULL OR began < $to)
-        AND ($agent IS NULL OR of_agent > 0)
-        AND ($experiment IS NULL OR experiment IS NOT NULL)
+    ) AS r
+    LEFT JOIN marks AS m ON m.run_id = r.run_id AND m.tenant IS NOT DISTINCT FROM r.tenant AND ($by = 'variant' OR m.place = 1)
+    WHERE ($from IS NULL OR r.began >= $from)
+        AND ($to IS NULL OR r.began < $to)
+        AND ($agent IS NULL OR r.of_agent > 0)
+        AND ($experiment IS NULL OR m.experiment IS NOT NULL)
 ),
 -- What an attribute of the evaluations names as the task; nobody else needs the payload.
 named AS (
@@ -100,7 +110,9 @@ tasks AS (
             CASE WHEN $by = 'variant' THEN r.variant END AS variant,
             CASE WHEN $by LIKE 'agent%' THEN r.agent END AS agent,
             CASE WHEN $by = 'agent_version' THEN r.agent_version END AS agent_version,
-            CASE $task WHEN 'session' THEN r.session_id WHEN 'subject' THEN r.subject WHEN 'position' THEN CAST(r.position AS VARCHAR) ELSE named.task END AS task,
+            CASE $task WHEN 'session' THEN r.session_id WHEN 'subject' THEN r.subject WHEN 'position' THEN CAST(r.position AS VARCHAR)
+                ELSE CASE WHEN (SELECT count(task) FROM named) > 0 THEN named.task
+                    ELSE error('usage: no evaluation with a score has the attribute ' || $task || ', which --task names: it is session, subject, position or an attribute') END END AS task,
             r.run_id
         FROM outcomes AS o
         JOIN runs AS r ON r.run_id = o.run_id AND r.tenant IS NOT DISTINCT FROM o.tenant

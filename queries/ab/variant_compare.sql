@@ -14,7 +14,7 @@
 --   (sum of the session's residuals / n of its variant) squared, with N runs and G sessions of both variants, and G - 1 degrees of freedom.
 -- note: With fewer than two sessions in either variant, or without any variance, there is no interval and no p. Several variants
 --   against one control, several metrics, or looking every day until p is small: each look is one more chance of a false alarm.
--- note: sample_ratio_p is the chi-square test of the numbers of sessions, judged or not, against equal shares: below 0.01 the variants were not
+-- note: sample_ratio_p is the chi-square test of the numbers of sessions, judged or not, against the shares that were meant: below 0.01 the variants were not
 --   handed out as meant, or events of one are lost, and the comparison is not to be trusted.
 -- note: A run counts where it began, and is followed for a day beyond from and to. The agent is that which did the work, not the judge's.
 -- param: from timestamp = none: first moment in which a run may begin
@@ -27,6 +27,7 @@
 -- param: evaluation text = none: only this evaluation, for success and score
 -- param: pass_score number = 0.5: a score of at least this is a success
 -- param: control text = none: the variant to compare with; else the first by name
+-- param: shares text = none: the shares of the variants that are meant, as A=9,B=1; else equal ones
 -- column: experiment VARCHAR: the experiment
 -- column: evaluation VARCHAR: name of the evaluation, for success and score
 -- column: currency VARCHAR: currency of a cost
@@ -42,7 +43,7 @@
 -- column: method VARCHAR: two-proportion z, Welch t or clustered t
 -- column: assigned BIGINT: sessions of this variant, with a value or without
 -- column: both BIGINT: sessions of the experiment left out because they met two variants
--- column: sample_ratio_p DOUBLE: probability of shares at least this unequal, if they are meant to be equal
+-- column: sample_ratio_p DOUBLE: probability of shares at least this far from those that are meant
 -- example: --experiment prompt-rewrite --from 30d
 -- example: --experiment prompt-rewrite --metric model_ms --control A
 WITH events AS NOT MATERIALIZED (
@@ -92,10 +93,32 @@ assigned AS (
     FROM sessions
     GROUP BY experiment, variant
 ),
-splits AS (
-    SELECT experiment, CASE WHEN count(*) > 1 THEN chi2(list(1), list(assigned ORDER BY variant)).p END AS sample_ratio_p
+shares AS (
+    SELECT trim(split_part(word, '=', 1)) AS variant, sum(CASE WHEN share > 0 AND isfinite(share) THEN share
+        ELSE error('usage: --shares is a number above 0 for each variant, as A=9,B=1, and not ' || $shares) END) AS share
+    FROM (SELECT word, TRY_CAST(split_part(word, '=', 2) AS DOUBLE) AS share FROM (SELECT unnest(string_split($shares, ',')) AS word) AS words) AS read
+    GROUP BY 1
+),
+-- With shares a variant that has no session counts too.
+expected AS (
+    SELECT experiment, variant, assigned, 1.0 AS share
     FROM assigned
-    WHERE assigned > 0
+    WHERE $shares IS NULL AND assigned > 0
+    UNION ALL
+    SELECT a.experiment, a.variant, a.assigned, CASE WHEN s.share IS NOT NULL THEN s.share
+        ELSE error('usage: --shares ' || $shares || ' has none for variant ' || a.variant || ' of experiment ' || a.experiment) END
+    FROM assigned AS a
+    LEFT JOIN shares AS s ON s.variant = a.variant
+    WHERE $shares IS NOT NULL
+    UNION ALL
+    SELECT e.experiment, s.variant, 0, s.share
+    FROM shares AS s
+    CROSS JOIN (SELECT DISTINCT experiment FROM assigned) AS e
+    WHERE NOT EXISTS (SELECT 1 FROM assigned AS a WHERE a.experiment = e.experiment AND a.variant = s.variant)
+),
+splits AS (
+    SELECT experiment, CASE WHEN count(*) > 1 AND sum(assigned) > 0 THEN chi2(list(share ORDER BY variant), list(assigned ORDER BY variant)).p END AS sample_ratio_p
+    FROM expected
     GROUP BY experiment
 ),
 scores AS (
@@ -151,7 +174,9 @@ variants AS (
     GROUP BY r.experiment, r.evaluation, r.currency, r.variant, m.n, m.mean
 ),
 named AS (
-    SELECT *, coalesce($control, min(variant) OVER (PARTITION BY experiment)) AS control
+    SELECT *, CASE WHEN $control IS NULL THEN min(variant) OVER (PARTITION BY experiment)
+        WHEN $control IN (SELECT variant FROM assigned) THEN $control
+        ELSE error('usage: there is no variant ' || $control || ', which --control names: ' || (SELECT string_agg(DISTINCT variant, ', ' ORDER BY variant) FROM assigned)) END AS control
     FROM variants
 ),
 paired AS (

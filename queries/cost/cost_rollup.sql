@@ -2,7 +2,8 @@
 -- question: What did it cost, by agent, model and tenant?
 -- window: from .. to
 -- note: Currencies are never added up. Outputs without a cost stand in unpriced, in the row without a currency.
---   A dimension that was not asked for is NULL.
+--   A dimension that was not asked for is NULL. Tokens are those of outputs: an event that sums up others (of an agent, of a run) may
+--   repeat theirs.
 -- param: from timestamp = none: first moment of event_time
 -- param: to timestamp = none: moment before which event_time lies
 -- param: agent text = none: only this agent, by id or name
@@ -20,8 +21,8 @@
 -- column: cost DECIMAL(38,9): sum of the costs, exact
 -- column: priced BIGINT: events with a cost
 -- column: unpriced BIGINT: outputs without one
--- column: input_tokens BIGINT: tokens read, cached ones included
--- column: output_tokens BIGINT: tokens produced
+-- column: input_tokens BIGINT: tokens that outputs read, cached ones included
+-- column: output_tokens BIGINT: tokens that outputs produced
 -- column: cache_read_tokens BIGINT: input tokens that came from the provider's cache
 -- column: cache_pct DOUBLE: their share of the input tokens, percent
 WITH events AS (
@@ -33,7 +34,11 @@ WITH events AS (
         CASE WHEN grouping_by LIKE '%,agent_version,%' THEN agent_version END AS agent_version,
         CASE WHEN grouping_by LIKE '%,model,%' THEN coalesce(response_model, request_model) END AS model,
         CASE WHEN grouping_by LIKE '%,class,%' THEN event_class END AS class,
-        event_class, cost_amount, cost_currency, input_tokens, output_tokens, cache_read_tokens
+        event_class, cost_amount,
+        CASE WHEN cost_amount IS NOT NULL THEN cost_currency END AS currency,
+        CASE WHEN event_class = 'output' THEN input_tokens END AS input_tokens,
+        CASE WHEN event_class = 'output' THEN output_tokens END AS output_tokens,
+        CASE WHEN event_class = 'output' THEN cache_read_tokens END AS cache_read_tokens
     FROM agent_events
     CROSS JOIN (SELECT ',' || $dimensions || ',' AS grouping_by) AS chosen
     WHERE ($from IS NULL OR event_time >= $from)
@@ -41,11 +46,11 @@ WITH events AS (
         AND ($agent IS NULL OR agent_id = $agent OR agent_name = $agent)
         AND ($environment IS NULL OR environment = $environment)
         AND ($tenant IS NULL OR tenant = $tenant)
-        AND (event_class = 'output' OR cost_amount IS NOT NULL OR input_tokens IS NOT NULL OR output_tokens IS NOT NULL)
+        AND (event_class = 'output' OR cost_amount IS NOT NULL)
 )
 SELECT
     day, tenant, environment, agent, agent_version, model, class,
-    cost_currency AS currency,
+    currency,
     CAST(sum(cost_amount) AS DECIMAL(38, 9)) AS cost,
     count(cost_amount) AS priced,
     count(CASE WHEN event_class = 'output' AND cost_amount IS NULL THEN 1 END) AS unpriced,
@@ -54,6 +59,6 @@ SELECT
     CAST(coalesce(sum(cache_read_tokens), 0) AS BIGINT) AS cache_read_tokens,
     100.0 * coalesce(sum(cache_read_tokens), 0) / nullif(CAST(sum(input_tokens) AS DOUBLE), 0) AS cache_pct
 FROM events
-GROUP BY day, tenant, environment, agent, agent_version, model, class, cost_currency
+GROUP BY day, tenant, environment, agent, agent_version, model, class, currency
 ORDER BY day NULLS FIRST, tenant NULLS FIRST, environment NULLS FIRST, agent NULLS FIRST, agent_version NULLS FIRST,
     model NULLS FIRST, class NULLS FIRST, currency NULLS FIRST
