@@ -213,8 +213,11 @@ func TestHeadersThatAreWrongAreRefused(t *testing.T) {
 		{"timestamp = none: when", "choice = none: when", "name their values"},
 		{"-- title: T", "-- titel: T", `"titel" is not known`},
 		{"-- title: T", "-- title: T\n-- window: from .. until", `"until", which is no parameter`},
+		{"-- title: T", "-- title: T\n-- lists: run", `lists names "run", which is no parameter`},
+		{"-- title: T", "-- title: T\n-- window: from - until .. from", "window reads until before"},
+		{"timestamp = none: when", "number(1..2) = none: when", "only an integer has a range"},
 		{"-- title: T", "-- window: from", "not FROM .. TO"},
-		{"-- title: T", "-- window: from - 1h .. to", "not FROM .. TO"},
+		{"-- title: T", "-- window: from - 1h .. to", "window reads 1h before"},
 		{"a BIGINT: n", "a: n", "is not NAME TYPE: MEANING"},
 		{"-- title: T", "-- nothing", "has no key"},
 	} {
@@ -232,6 +235,10 @@ func TestParametersAreReadStrictly(t *testing.T) {
 	require.NoError(t, err)
 	timeline, err := Find("run_timeline")
 	require.NoError(t, err)
+	trials, err := Find("pass_k")
+	require.NoError(t, err)
+	loops, err := Find("loop_detector")
+	require.NoError(t, err)
 	now := time.Date(2026, 3, 14, 12, 0, 0, 0, time.UTC)
 	for _, c := range []struct {
 		q      Query
@@ -247,6 +254,9 @@ func TestParametersAreReadStrictly(t *testing.T) {
 		{sli, map[string]string{"x": "1"}, `has no parameter "x": it takes from, to`},
 		{sli, map[string]string{"latency_ms": "fast"}, `"fast" is not a number`},
 		{sli, map[string]string{"latency_ms": "NaN"}, `is not a number`},
+		{trials, map[string]string{"k": "0"}, `0 is not from 1 to 100`},
+		{trials, map[string]string{"k": "101"}, `101 is not from 1 to 100`},
+		{loops, map[string]string{"max_repeat": "0"}, `0 is not 1 or more`},
 		{cost, map[string]string{"dimensions": "agent,model_"}, `did you mean model?`},
 		{timeline, nil, `needs the parameter run`},
 		{timeline, map[string]string{"run": ""}, `needs the parameter run`},
@@ -292,11 +302,35 @@ func TestTheWindowOfAQueryIsTheWidest(t *testing.T) {
 		{"action_ledger", map[string]string{"from": "-1d", "to": "now"}, day(6), day(7)},
 		{"sli_daily", map[string]string{"from": "2026-03-05", "to": "2026-03-06"}, day(4), day(7)},
 		{"sli_daily", map[string]string{"to": "2026-03-06"}, time.Time{}, day(7)},
+		{"burn_rate", map[string]string{"to": "2026-03-06"}, day(3), day(6)},
+		{"error_budget", map[string]string{"to": "2026-03-09", "period": "7d"}, day(2), day(9)},
 	} {
 		_, err := openTest(t, planner, Options{}).Query(context.Background(), c.query, c.params, Output{}, &strings.Builder{})
 		require.NoError(t, err)
 		asked := planner.asked[len(planner.asked)-1]
 		require.Equal(t, c.from, asked.From)
 		require.Equal(t, c.to, asked.To)
+	}
+}
+
+// A value that only the rows show to be wrong is refused in one line, as any other.
+func TestValuesThatTheRowsRefuseAreUsage(t *testing.T) {
+	s := lakeOf(t, readLogOf(t, "ab")).session(Options{})
+	for _, c := range []struct {
+		query  string
+		params map[string]string
+		want   string
+	}{
+		{"variant_compare", map[string]string{"experiment": "tone", "control": "nobody"}, "there is no variant nobody, which --control names: calm, terse, warm"},
+		{"variant_compare", map[string]string{"experiment": "tone", "shares": "calm=2,warm=1"}, "--shares calm=2,warm=1 has none for variant terse of experiment tone"},
+		{"variant_compare", map[string]string{"experiment": "tone", "shares": "calm=2,warm=x"}, "--shares is a number above 0 for each variant, as A=9,B=1, and not calm=2,warm=x"},
+		{"pass_k", map[string]string{"task": "nosuch"}, "no evaluation with a score has the attribute nosuch, which --task names: it is session, subject, position or an attribute"},
+		{"burn_rate", map[string]string{"objective": "99.9", "to": "2026-07-03"}, "objective is the share that must be good, between 0 and 1: 0.999, not 99.9"},
+		{"error_budget", map[string]string{"objective": "1", "to": "2026-07-03"}, "objective is the share that must be good, between 0 and 1: 0.999, not 99.9"},
+	} {
+		_, err := s.Query(context.Background(), c.query, c.params, Output{Format: JSON}, &strings.Builder{})
+		require.EqualError(t, err, c.want)
+		var usage *UsageError
+		require.ErrorAs(t, err, &usage)
 	}
 }

@@ -162,3 +162,13 @@ func TestViewsOfOddEvents(t *testing.T) {
 		require.NoError(t, err, q.Name)
 	}
 }
+
+// What stands together in a row of runs stood together in an event, and tokens are those of outputs.
+func TestARunIsOfOneAgentAndOneVariant(t *testing.T) {
+	s := lakeOf(t, readLogOf(t, "pairs")).session(Options{})
+	require.Equal(t, "a,9", one(t, s, "SELECT agent_id, agent_version FROM runs WHERE run_id = 'r0'"))
+	require.Equal(t, "a,10", one(t, s, "SELECT agent_id, agent_version FROM runs WHERE run_id = 'r3'"))
+	require.Equal(t, "first,z", one(t, s, "SELECT experiment, variant FROM runs WHERE run_id = 'r4'"))
+	require.Equal(t, "second,b", one(t, s, "SELECT experiment, variant FROM runs WHERE run_id = 'r5'"))
+	require.Equal(t, "20,6,20", one(t, s, "SELECT input_tokens, output_tokens, (SELECT input_tokens FROM sessions WHERE session_id = 'sr7') FROM runs WHERE run_id = 'r7'"))
+}

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from datetime import timedelta
 from decimal import Decimal
 
-from log import agent, in_window, show, when
+from log import in_window, show, when, worker
 
 Z95 = statistics.NormalDist().inv_cdf(0.975)
 
@@ -28,11 +28,6 @@ def runs_of(log, p):
 
 def least(values):
     return min((v for v in values if v is not None), default=None)
-
-
-def worker(events, take):
-    found = least(take(e) for e in events if e.cls != "evaluation")
-    return least(map(take, events)) if found is None else found
 
 
 def last_scores(events, p):
@@ -59,20 +54,23 @@ def pass_k(log, p):
         found = marks(events, p)
         if p.get("experiment") and not found:
             continue
-        experiment, variant = least(x for x, _ in found), least(v for _, v in found)
-        who, version = worker(events, agent), worker(events, lambda e: e.get("agentversion"))
-        lane = (tenant, experiment, variant, who, version)
-        places[lane] += 1
-        if name in ("session", "subject"):
-            task = least(e.get({"session": "sessionid"}.get(name, name)) for e in events)
-        elif name == "position":
-            task = places[lane]
-        else:
-            task = least(e.data.get(name) for e in events if e.cls == "evaluation" and e.data.get("gen_ai.evaluation.score.value") is not None
-                         and p.get("evaluation") in (None, e.data.get("gen_ai.evaluation.name")))
-        for evaluation, score in last_scores(events, p).items():
-            row = (evaluation, *((experiment, variant) if by == "variant" else (None, None)), who if by.startswith("agent") else None, version if by == "agent_version" else None)
-            tasks[row][tenant, task, run if task is None else None].append(score >= bar)
+        who, version = worker(events)
+        of = {x: min(v for y, v in found if y == x) for x in sorted({x for x, _ in found})} or {None: None}  # its variant in each experiment
+        for experiment, variant in of.items():
+            lane = (tenant, experiment, variant, who, version)
+            places[lane] += 1
+            if name in ("session", "subject"):
+                task = least(e.get({"session": "sessionid"}.get(name, name)) for e in events)
+            elif name == "position":
+                task = places[lane]
+            else:
+                task = least(e.data.get(name) for e in events if e.cls == "evaluation" and e.data.get("gen_ai.evaluation.score.value") is not None
+                             and p.get("evaluation") in (None, e.data.get("gen_ai.evaluation.name")))
+            for evaluation, score in last_scores(events, p).items():
+                row = (evaluation, *((experiment, variant) if by == "variant" else (None, None)), who if by.startswith("agent") else None, version if by == "agent_version" else None)
+                tasks[row][tenant, task, run if task is None else None].append(score >= bar)
+            if by != "variant":
+                break  # the run is one trial
     out = []
     for row in sorted(tasks, key=in_order):
         for measure, k in itertools.product(("pass@k", "pass^k"), range(1, upto + 1)):
@@ -192,8 +190,9 @@ def variant_compare(log, p):
     for experiment, sessions in sorted(seen.items()):
         both = sum(len(v) > 1 for v, _ in sessions.values())
         assigned, cells = Counter(min(v) for v, _ in sessions.values() if len(v) == 1), defaultdict(lambda: defaultdict(list))
-        mean = sum(assigned.values()) / len(assigned) if assigned else 0
-        ratio = upper_gamma(len(assigned) - 1, sum((c - mean) ** 2 for c in assigned.values()) / mean) if len(assigned) > 1 else None
+        meant = {v: float(s) for v, s in (word.split("=") for word in p["shares"].split(","))} if p.get("shares") else dict.fromkeys(assigned, 1)
+        due = {v: s / sum(meant.values()) * sum(assigned.values()) for v, s in meant.items()}  # sessions that a variant should have
+        ratio = upper_gamma(len(due) - 1, sum((assigned[v] - d) ** 2 / d for v, d in due.items())) if len(due) > 1 and assigned else None
         for variants, members in sessions.values():
             if len(variants) == 1:
                 values = defaultdict(list)
@@ -223,6 +222,9 @@ CASES = {
         ("ab", {"by": "evaluation", "task": "subject", "agent": "writer", "environment": "prod", "from": "2026-07-02", "to": "2026-07-06"}),
         ("ab", {"experiment": "nothing"}),
         ("base", {}),
+        ("pairs", {"task": "suite.task"}),
+        ("pairs", {"task": "position", "by": "agent_version"}),
+        ("pairs", {"experiment": "second"}),
         ("base", {"by": "evaluation", "task": "subject", "from": "2026-03-02", "to": "2026-03-05", "k": "6"}),
         ("edge", {}),
         ("edge", {"experiment": "words", "task": "position", "by": "evaluation"}),
@@ -235,7 +237,11 @@ CASES = {
         *(("ab", {"experiment": "tone", "metric": m, "evaluation": "reward"}) for m in ("score", "model_ms", "wall_ms", "cost", "tokens", "tool_calls", "error")),
         ("ab", {"experiment": "tone", "evaluation": "style", "metric": "score", "control": "warm"}),
         ("ab", {"experiment": "tone", "tenant": "acme", "environment": "prod", "agent": "writer", "pass_score": "0.9", "from": "2026-07-01T12:00:00Z", "to": "2026-07-04"}),
-        ("ab", {"tenant": "globex", "metric": "model_ms", "control": "nobody"}),
+        ("ab", {"metric": "model_ms", "control": "terse"}),
+        ("ab", {"experiment": "tone", "metric": "wall_ms", "shares": "calm=2,terse=1,warm=1"}),
+        ("pairs", {}),
+        ("pairs", {"experiment": "canary", "shares": "A=9,B=1"}),
+        ("pairs", {"experiment": "canary", "shares": "A=90,B=5,C=5"}),
         ("ab", {"tenant": "globex", "metric": "wall_ms", "experiment": "tone"}),
         ("base", {}),
         ("edge", {}),

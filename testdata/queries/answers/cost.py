@@ -1,29 +1,37 @@
 """What the cost queries are defined to answer."""
 from collections import defaultdict
 from datetime import timedelta
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 from log import agent, in_window, show, when
 
 
+def amount(e):
+    """What an event cost, None where nobody can read it."""
+    try:
+        return Decimal(str(e.data["audit.cost.amount"]))
+    except (KeyError, InvalidOperation):
+        return None
+
+
 def cost_rollup(log, p):
     dims = p.get("dimensions", "tenant,agent,model").split(",")
-    counted = ("audit.cost.amount", "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens")
     take = {"day": lambda e: e.time.date().isoformat(), "tenant": lambda e: e.get("tenant"), "environment": lambda e: e.get("environment"),
             "agent": agent, "agent_version": lambda e: e.get("agentversion"),
             "model": lambda e: e.data.get("gen_ai.response.model") or e.data.get("gen_ai.request.model"), "class": lambda e: e.cls}
     cells = defaultdict(list)
     for e in log.events(p):
-        if e.cls == "output" or any(k in e.data for k in counted):
-            cells[tuple(f(e) if k in dims else None for k, f in take.items()) + (e.data.get("audit.cost.currency"),)].append(e)
+        if e.cls == "output" or amount(e) is not None:
+            currency = None if amount(e) is None else e.data.get("audit.cost.currency")
+            cells[tuple(f(e) if k in dims else None for k, f in take.items()) + (currency,)].append(e)
     out = []
     for key, cell in sorted(cells.items(), key=lambda kv: tuple((v is not None, v or "") for v in kv[0])):
-        ds = [e.data for e in cell]
-        costs = [Decimal(str(d["audit.cost.amount"])) for d in ds if "audit.cost.amount" in d]
+        ds = [e.data for e in cell if e.cls == "output"]  # others may repeat their tokens
+        costs = [amount(e) for e in cell if amount(e) is not None]
         total = lambda name: sum(d.get(name, 0) for d in ds)
         tokens, cached = total("gen_ai.usage.input_tokens"), total("gen_ai.usage.cache_read.input_tokens")
         out.append({**dict(zip(take, key)), "currency": key[-1], "cost": str(sum(costs).quantize(Decimal("1e-9"))) if costs else None, "priced": len(costs),
-                    "unpriced": sum(e.cls == "output" and "audit.cost.amount" not in e.data for e in cell), "input_tokens": tokens, "output_tokens": total("gen_ai.usage.output_tokens"),
+                    "unpriced": sum(e.cls == "output" and amount(e) is None for e in cell), "input_tokens": tokens, "output_tokens": total("gen_ai.usage.output_tokens"),
                     "cache_read_tokens": cached, "cache_pct": 100 * cached / tokens if tokens else None})
     return out
 
@@ -55,9 +63,9 @@ def cost_per_outcome(log, p):
                 more += called[u]
         costs, unpriced = defaultdict(Decimal), False
         for e in (e for u in under for e in units.get(u, [])):
-            if "audit.cost.amount" in e.data:
-                costs[e.data.get("audit.cost.currency")] += Decimal(str(e.data["audit.cost.amount"]))
-            unpriced |= e.cls == "output" and "audit.cost.amount" not in e.data
+            if amount(e) is not None:
+                costs[e.data.get("audit.cost.currency")] += amount(e)
+            unpriced |= e.cls == "output" and amount(e) is None
         scores = {}
         for e in sorted(events, key=lambda e: (e.time, e.place)):
             if e.cls == "evaluation" and e.data.get("gen_ai.evaluation.score.value") is not None:
@@ -98,6 +106,8 @@ CASES = {
     ],
     cost_rollup: [
         ("base", {}),
+        ("pairs", {}),
+        ("pairs", {"dimensions": ""}),
         ("base", {"dimensions": "day"}),
         ("base", {"dimensions": "environment,agent_version", "tenant": "globex"}),
         ("base", {"dimensions": ""}),

@@ -72,6 +72,16 @@ def agent(e):
     return e.get("agentid") or e.get("agentname")
 
 
+def worker(events):
+    """Agent and version of a run: of the first event, by who did the work before the judge, then by name, that names an agent; else of any."""
+    named = [e for e in events if agent(e)]
+    for some in ([e for e in named if e.cls != "evaluation"], named, [e for e in events if e.cls != "evaluation"], events):
+        if some:
+            who = agent(min(some, key=lambda e: agent(e) or ""))
+            return who, min((e.get("agentversion") for e in some if agent(e) == who and e.get("agentversion") is not None), default=None)
+    return None, None
+
+
 def text_of(value):
     """An attribute as text, as a query gets it: a text as it is, anything else as JSON without blanks."""
     return value if value is None or isinstance(value, str) else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
