@@ -57,14 +57,19 @@ const parallelFetches = 8
 // copyName keeps eviction away from whatever else is in the folder.
 var copyName = regexp.MustCompile(`^[0-9a-f]{64}\.parquet$`)
 
-// fromStorage opens files where the lake stores them.
-func fromStorage(cfg storage.Config) func(context.Context, string) (io.ReadCloser, error) {
-	return func(ctx context.Context, uri string) (io.ReadCloser, error) {
+// fromStorage opens files where the lake stores them, as T, which files of package
+// storage are.
+func fromStorage[T io.Closer](cfg storage.Config) func(context.Context, string) (T, error) {
+	return func(ctx context.Context, uri string) (out T, err error) {
 		fs, err := storage.New(ctx, uri, cfg)
 		if err != nil {
-			return nil, err
+			return out, err
 		}
-		return fs.Open(uri)
+		file, err := fs.Open(uri)
+		if err != nil {
+			return out, err
+		}
+		return any(file).(T), nil
 	}
 }
 
@@ -194,7 +199,7 @@ func (c *cache) check(files []catalog.PlannedFile) error {
 // link links the copy of a file to path; false if there is none of its size.
 func (c *cache) link(f catalog.PlannedFile, path string) (held bool, err error) {
 	copied := c.copyOf(f.URI)
-	err = os.Link(copied, path)
+	err = linkOrCopy(copied, path)
 	if errors.Is(err, os.ErrNotExist) {
 		return false, nil
 	}
@@ -220,7 +225,7 @@ func (c *cache) fetch(ctx context.Context, f catalog.PlannedFile, path string, b
 		return err
 	}
 	link := path + ".copy"
-	if err := os.Link(path, link); err != nil {
+	if err := linkOrCopy(path, link); err != nil {
 		return err
 	}
 	return os.Rename(link, c.copyOf(f.URI))
@@ -232,7 +237,7 @@ func (c *cache) download(ctx context.Context, f catalog.PlannedFile, path string
 		return err
 	}
 	defer in.Close()
-	out, err := os.Create(path)
+	out, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
@@ -245,6 +250,34 @@ func (c *cache) download(ctx context.Context, f catalog.PlannedFile, path string
 		return fmt.Errorf("it holds %d bytes, the table says %d: the file was cut short or replaced", n, f.Size)
 	}
 	// A copy is trusted by its size alone, so its bytes must outlive a crash.
+	return out.Sync()
+}
+
+// linkOrCopy gives a file a second name, or makes a second file where the file
+// system has no hard links or the system forbids one: to another user's file, for
+// one.
+func linkOrCopy(from, to string) error {
+	err := os.Link(from, to)
+	if !slices.ContainsFunc([]error{syscall.EPERM, syscall.EXDEV, syscall.ENOTSUP, syscall.EMLINK}, func(why error) bool { return errors.Is(err, why) }) {
+		return err
+	}
+	return copyFile(from, to)
+}
+
+func copyFile(from, to string) (err error) {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
+	if _, err := io.Copy(out, in); err != nil {
+		return err
+	}
 	return out.Sync()
 }
 

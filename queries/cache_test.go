@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -211,4 +212,34 @@ func TestProcessesShareACache(t *testing.T) {
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	require.LessOrEqual(t, len(entries), 3, "the copies stay within the limit")
+}
+
+// Copies are for nobody else's eyes, and come about where hard links cannot.
+func TestCopiesAreOnesOwn(t *testing.T) {
+	c, content := fakeFiles(filepath.Join(t.TempDir(), "cache"), 1000, "s3://b/a")
+	held, release, err := c.hold(context.Background(), []catalog.PlannedFile{fakeFile("s3://b/a")})
+	require.NoError(t, err)
+	for _, path := range []string{c.copyOf("s3://b/a"), held["s3://b/a"]} {
+		info, err := os.Stat(path)
+		require.NoError(t, err)
+		require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	}
+	require.NoError(t, release())
+
+	// /dev/shm is another file system than the folder of the cache.
+	elsewhere, err := os.MkdirTemp("/dev/shm", "auditlake-test-")
+	if err != nil {
+		t.Skip("there is no second file system here: ", err)
+	}
+	defer func() { require.NoError(t, os.RemoveAll(elsewhere)) }()
+	to := filepath.Join(elsewhere, "copy")
+	if err := os.Link(c.copyOf("s3://b/a"), to); !errors.Is(err, syscall.EXDEV) {
+		t.Skip("/dev/shm is no other file system")
+	}
+	require.NoError(t, linkOrCopy(c.copyOf("s3://b/a"), to))
+	require.Equal(t, content["s3://b/a"], readFile(t, to))
+	info, err := os.Stat(to)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	require.ErrorIs(t, linkOrCopy(filepath.Join(elsewhere, "none"), to+"2"), os.ErrNotExist)
 }

@@ -150,6 +150,7 @@ var harmlessFunctions = []string{
 
 // refusedFunctions may stand nowhere. What query and query_table read is a text
 // that may come out differently in the probe and in the engine, so the probe
-// could not answer for it; json_serialize_plan binds a text too; the others tell
-// about this machine or write.
-var refusedFunctions = []string{"query", "query_table", "json_serialize_plan", "current_setting", "getenv", "getvariable", "write_log"}
+// could not answer for it; json_serialize_plan binds a text too; the sleeps wait
+// where nothing can stop them; the others tell about this machine (current_query the
+// folder of the run) or write.
+var refusedFunctions = []string{"query", "query_table", "json_serialize_plan", "sleep_ms", "pg_sleep", "current_query", "current_setting", "getenv", "getvariable", "write_log"}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -105,7 +106,7 @@ func (o Output) export(ctx context.Context, e *engine, cols resultColumns, st st
 func (o Output) writeTable(ctx context.Context, e *engine, cols resultColumns, st statement, w io.Writer) (Result, error) {
 	text := cols.rendered(st.text, tableExpr)
 	if o.MaxRows > 0 {
-		text += fmt.Sprintf(" LIMIT %d", o.MaxRows+1)
+		text += fmt.Sprintf(" LIMIT %d", min(o.MaxRows, math.MaxInt64-1)+1)
 	}
 	rows, err := queryText(ctx, e, text, st.args)
 	if err != nil {
@@ -115,13 +116,16 @@ func (o Output) writeTable(ctx context.Context, e *engine, cols resultColumns, s
 	if o.MaxRows > 0 && res.Rows > o.MaxRows {
 		rows, res.Rows, res.More = rows[:o.MaxRows], o.MaxRows, true
 	}
+	if err := ctx.Err(); err != nil {
+		return Result{}, err
+	}
 	names := make([]string, len(cols.shown))
 	right, whole := make([]bool, len(names)), make([]bool, len(names))
 	for i, c := range cols.shown {
 		names[i], right[i] = c.name, numeric(c.info)
 		whole[i] = right[i] || temporal(c.info)
 	}
-	return res, printTable(w, names, right, whole, rows, o.Width, res.More)
+	return res, printTable(ctx, w, names, right, whole, rows, o.Width, res.More)
 }
 
 // queryText reads rows whose columns are all text.
@@ -163,7 +167,10 @@ func planText(ctx context.Context, e *engine, verb string, st statement) (string
 	rows, err := queryText(ctx, e, verb+st.text, st.args)
 	var b strings.Builder
 	for _, row := range rows {
-		b.WriteString(strings.TrimRight(row[len(row)-1].String, "\n") + "\n")
+		// A plan holds texts of the statement and, by its statistics, of the data.
+		for line := range strings.SplitSeq(strings.TrimRight(row[len(row)-1].String, "\n"), "\n") {
+			b.WriteString(Visible(line) + "\n")
+		}
 	}
 	return b.String(), err
 }

@@ -3,11 +3,13 @@ package queries
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/csv"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -209,4 +211,50 @@ func TestAWriterThatFailsIsReported(t *testing.T) {
 		_, err := s.SQL(context.Background(), "SELECT 1", Output{Format: form}, brokenPipe{})
 		require.ErrorIs(t, err, io.ErrClosedPipe, form)
 	}
+}
+
+// A cell leaves DuckDB no longer than it can be shown, and … stands where it was cut.
+func TestLongCellsAreCutBeforeTheyAreRead(t *testing.T) {
+	s := openTest(t, emptyPlans(t), Options{})
+	for sql, cut := range map[string]bool{
+		"SELECT repeat('x', 119) AS a": false, "SELECT repeat('x', 120) AS a": false, "SELECT repeat('x', 121) AS a": true, "SELECT repeat('x', 50000000) AS a": true,
+		"SELECT 'a' || repeat(chr(769), 599) AS a": false, "SELECT 'a' || repeat(chr(769), 600) AS a": true, "SELECT repeat('日', 60) AS a": false, "SELECT repeat('日', 61) AS a": true,
+		"SELECT list(i) AS a FROM range(100000) t(i)": true, "SELECT repeat('x', 118) || '…' AS a": false,
+	} {
+		text := sqlText(t, s, sql, Table)
+		require.Equal(t, cut, strings.Contains(text, "; … is where a text was cut"), sql)
+		require.Less(t, len(text), 4000, sql)
+	}
+	require.Equal(t, "left(c::VARCHAR, 601)", tableExpr(nil, "c"), "the cut is DuckDB's")
+}
+
+func TestTheLargestLimitIsNoMistake(t *testing.T) {
+	s := openTest(t, emptyPlans(t), Options{})
+	for _, limit := range []int64{math.MaxInt64, math.MaxInt64 - 1} {
+		var b bytes.Buffer
+		res, err := s.SQL(context.Background(), "FROM range(3)", Output{MaxRows: limit}, &b)
+		require.NoError(t, err)
+		require.EqualValues(t, 3, res.Rows)
+		require.False(t, res.More)
+	}
+}
+
+func TestAPlanCannotSteerTheTerminal(t *testing.T) {
+	s := openTest(t, logPlans(t, t.TempDir()), Options{})
+	var b bytes.Buffer
+	const sql = "SELECT count(*) FROM agent_log WHERE event_id <> chr(27) || '[2J\x1b]0;title\a'"
+	require.NoError(t, s.Analyze(context.Background(), sql, &b))
+	r, err := s.Explain(context.Background(), sql)
+	require.NoError(t, err)
+	for _, plan := range []string{b.String(), r.Plan} {
+		require.Contains(t, plan, `\x1b`)
+		require.False(t, strings.ContainsFunc(strings.ReplaceAll(plan, "\n", ""), unprintable))
+	}
+}
+
+func TestPrintingEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	err := printTable(ctx, io.Discard, []string{"a"}, []bool{false}, []bool{false}, [][]sql.NullString{{{String: "x", Valid: true}}}, 0, false)
+	require.ErrorIs(t, err, context.Canceled)
 }

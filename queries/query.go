@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 //go:embed */*.sql
@@ -73,9 +74,15 @@ func (b bounds) marginOf(v paramValues) time.Duration {
 	return b.margin
 }
 
-// days reads 7d; 0 for what is none.
+// maxMargin is days, a century: more is a mistake, and overflows at some point.
+const maxMargin = 36_500
+
+// days reads 7d; 0 for what is none, or too many.
 func days(text string) time.Duration {
-	n, _ := strconv.Atoi(strings.TrimSuffix(text, "d"))
+	n, err := strconv.Atoi(strings.TrimSuffix(text, "d"))
+	if err != nil || n > maxMargin {
+		return 0
+	}
 	return time.Duration(n) * 24 * time.Hour
 }
 
@@ -102,7 +109,7 @@ var (
 	windowLine  = regexp.MustCompile(`^([\w, ]+?)(?: - (\d+d|[a-z]\w*))? \.\. ([\w, ]+?)(?: \+ (\d+d))?$`)
 	paramLine   = regexp.MustCompile(`^(\w+) (text|integer|number|timestamp|choice|list)(?:\(([\w|]+|\d+\.\.\d*)\))? = (\S+): (.+)$`)
 	exampleFlag = regexp.MustCompile(`(?:^|\s)--(\w[\w-]*)`)
-	columnLine  = regexp.MustCompile(`^(\w+) ([A-Z][A-Z0-9 ,()\[\]]*): (.+)$`)
+	columnLine  = regexp.MustCompile(`^(\w+) ([A-Z][A-Z0-9]*(?:[ (\[][\w ,"()\[\]]*)?): (.+)$`)
 )
 
 // surfaces are the folders, in the order in which people meet them.
@@ -111,7 +118,11 @@ var surfaces = []string{"audit", "lineage", "replay", "slo", "trace", "drift", "
 // parseQuery reads a file. The name is its path, <surface>/<name>.sql.
 func parseQuery(name, text string) (Query, error) {
 	q := Query{Surface: path.Dir(name), Name: strings.TrimSuffix(path.Base(name), ".sql"), SQL: text}
-	for _, line := range headerLines(text) {
+	lines, err := headerLines(text)
+	if err != nil {
+		return q, fmt.Errorf("%s: %w", name, err)
+	}
+	for _, line := range lines {
 		key, value, ok := strings.Cut(line, ": ")
 		if !ok {
 			return q, fmt.Errorf("%s: header line %q has no key", name, line)
@@ -137,7 +148,8 @@ func (q *Query) check() error {
 	case strings.TrimSpace(q.body()) == "":
 		return errors.New("there is no SQL behind the header")
 	}
-	used := paramUse.FindAllString(q.body(), -1)
+	var used []string
+	mapParams(q.body(), func(use string) string { used = append(used, use); return use })
 	for i, p := range q.Params {
 		switch {
 		case q.param(p.Name) != &q.Params[i]:
@@ -228,14 +240,20 @@ func (p Param) sample() string {
 	return strings.ToUpper(p.Name)
 }
 
-// headerLines gives the comment lines at the start, continuations joined.
-func headerLines(text string) []string {
-	var out []string
+// headerLines gives the comment lines at the start, continuations joined. They
+// come out in helps as they are, so what steers a terminal is refused.
+func headerLines(text string) (out []string, err error) {
+	n := 0
 	for line := range strings.Lines(text) {
-		line = strings.TrimRight(line, "\r\n")
-		rest, ok := strings.CutPrefix(line, "--")
+		n++
+		rest, ok := strings.CutPrefix(strings.TrimRight(line, "\r\n"), "--")
 		if !ok {
 			break
+		}
+		rest = strings.ReplaceAll(rest, "\t", " ")
+		if i := strings.IndexFunc(rest, unprintable); i >= 0 {
+			r, _ := utf8.DecodeRuneInString(rest[i:])
+			return nil, fmt.Errorf("line %d: the header holds the character %U, which cannot be printed: take it out", n, r)
 		}
 		if strings.HasPrefix(rest, "  ") && len(out) > 0 {
 			out[len(out)-1] += " " + strings.TrimSpace(rest)
@@ -243,15 +261,19 @@ func headerLines(text string) []string {
 			out = append(out, rest)
 		}
 	}
-	return out
+	return out, nil
 }
 
-func boundsOf(names, margin string) bounds {
+// boundsOf reads one side of a window; its margin is a number of days or a parameter.
+func boundsOf(names, margin string) (bounds, error) {
 	b := bounds{names: strings.Split(names, ", "), margin: days(margin)}
 	if b.margin == 0 && margin != "" {
+		if margin[0] <= '9' {
+			return b, fmt.Errorf("window reads %s beyond %s: it can be 1d to %dd", margin, names, maxMargin)
+		}
 		b.by = margin
 	}
-	return b
+	return b, nil
 }
 
 func (q *Query) set(key, value string) error {
@@ -269,7 +291,10 @@ func (q *Query) set(key, value string) error {
 		if m == nil {
 			return fmt.Errorf("window %q is not FROM .. TO, or FROM - 1d .. TO + 1d", value)
 		}
-		q.windowFrom, q.windowTo = boundsOf(m[1], m[2]), boundsOf(m[3], m[4])
+		var errFrom, errTo error
+		q.windowFrom, errFrom = boundsOf(m[1], m[2])
+		q.windowTo, errTo = boundsOf(m[3], m[4])
+		return cmp.Or(errFrom, errTo)
 	case "lists":
 		q.lists = strings.Split(value, ", ")
 	case "param":
@@ -301,7 +326,9 @@ func parseParam(value string) (Param, error) {
 		if p.Type != "integer" {
 			return p, fmt.Errorf("param %s: only an integer has a range", p.Name)
 		}
-		p.Min, p.Max = bound(least), bound(most)
+		if p.Min, p.Max = bound(least), bound(most); (least != "" && p.Min == nil) || (most != "" && p.Max == nil) {
+			return p, fmt.Errorf("param %s: a bound of its range is no 64-bit integer", p.Name)
+		}
 	} else if m[3] != "" {
 		p.Choices = strings.Split(m[3], "|")
 	}
@@ -323,12 +350,10 @@ func bound(text string) *int64 {
 	return &n
 }
 
-var paramUse = regexp.MustCompile(`\$[a-z_]\w*`)
-
 // typed is the SQL with a cast around each parameter: without its type DuckDB
 // cannot tell the columns of a result before the values are bound.
 func (q Query) typed() string {
-	return paramUse.ReplaceAllStringFunc(q.SQL, func(use string) string {
+	return mapParams(q.SQL, func(use string) string {
 		for _, p := range q.Params {
 			if use == "$"+p.Name {
 				return "CAST(" + use + " AS " + paramTypes[p.Type] + ")"
@@ -390,5 +415,16 @@ func (q *Query) fits(sh *shape) error {
 	if !slices.Equal(names, sh.names) {
 		return usagef("%s: the SQL gives the columns %s, the header says %s", q.named(), strings.Join(sh.names, ", "), strings.Join(names, ", "))
 	}
+	for i, c := range q.Columns {
+		if have := typeText(sh.types[i]); have != "" && plainType(have) != plainType(c.Type) {
+			return usagef("%s: the SQL makes column %s a %s, the header says %s", q.named(), c.Name, have, c.Type)
+		}
+	}
 	return nil
 }
+
+// plainType is the name of a type without what DuckDB too does without.
+var plainType = func() func(string) string {
+	less := strings.NewReplacer(", ", ",", `"`, "")
+	return func(text string) string { return strings.ToLower(less.Replace(text)) }
+}()

@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	duckdb "github.com/duckdb/duckdb-go/v2"
 	"github.com/stretchr/testify/require"
 )
 
@@ -176,7 +175,34 @@ func TestEveryCannedQueryIsAsItsHeaderSays(t *testing.T) {
 			for i, c := range q.Columns {
 				require.Equal(t, c.Type, typeText(sh.types[i]), c.Name)
 			}
+			require.NoError(t, q.fits(sh))
 		})
+	}
+}
+
+// A header may name any type that a result can have, and a wrong one is told.
+func TestAHeaderMustNameTheTypesOfTheSQL(t *testing.T) {
+	const header = "-- title: T\n-- question: Q?\n-- column: a %s: n\nSELECT (%s) AS a"
+	s := openTest(t, emptyPlans(t), Options{})
+	tables, err := s.planAll(context.Background(), window{})
+	require.NoError(t, err)
+	for _, c := range []struct{ kind, sql, have string }{
+		{"BIGINT", "1::BIGINT", ""}, {"BIGINT", "1", "INTEGER"}, {"VARCHAR", "1", "INTEGER"}, {"DECIMAL(18, 3)", "1::DECIMAL(18,3)", ""}, {"DECIMAL(18,3)", "1.5", "DECIMAL(2,1)"},
+		{"VARCHAR[]", "['x']", ""}, {"VARCHAR[]", "[1]", "INTEGER[]"}, {"INTEGER[2]", "[1,2]::INTEGER[2]", ""}, {"MAP(VARCHAR, BIGINT)", "MAP {'a': 1::BIGINT}", ""},
+		{`STRUCT(x INTEGER, "y z" VARCHAR)`, "{'x': 1, 'y z': 'b'}", ""}, {"STRUCT(x BIGINT)", "{'x': 1}", `STRUCT("x" INTEGER)`}, {"TIME WITH TIME ZONE", "'10:00'::TIMETZ", ""},
+		{"TIMESTAMP WITH TIME ZONE", "now()", ""}, {"TIMESTAMP", "now()", "TIMESTAMP WITH TIME ZONE"}, {"UUID", "uuid()", ""}, {"HUGEINT", "1::HUGEINT", ""}, {"BLOB", "'x'::BLOB", ""},
+	} {
+		q, err := parseQuery("own/x.sql", fmt.Sprintf(header, c.kind, c.sql))
+		require.NoError(t, err)
+		_, _, err = probe(context.Background(), tables, statement{text: q.typed(), query: &q}, t.TempDir())
+		if c.have == "" {
+			require.NoError(t, err, c.kind)
+			require.Equal(t, plainType(c.kind), plainType(one(t, s, "SELECT typeof("+c.sql+")")))
+			continue
+		}
+		var usage *UsageError
+		require.ErrorAs(t, err, &usage)
+		require.EqualError(t, err, "query x: the SQL makes column a a "+c.have+", the header says "+c.kind)
 	}
 }
 
@@ -188,19 +214,6 @@ func requiredParams(q Query) map[string]string {
 		}
 	}
 	return out
-}
-
-// typeText is DuckDB's name for a type, as far as the canned queries go.
-func typeText(info duckdb.TypeInfo) string {
-	if d, ok := info.Details().(*duckdb.DecimalDetails); ok {
-		return fmt.Sprintf("DECIMAL(%d,%d)", d.Width, d.Scale)
-	}
-	if info.InternalType() == duckdb.TYPE_TIMESTAMP_TZ {
-		return "TIMESTAMP WITH TIME ZONE"
-	}
-	return map[duckdb.Type]string{
-		duckdb.TYPE_VARCHAR: "VARCHAR", duckdb.TYPE_BIGINT: "BIGINT", duckdb.TYPE_INTEGER: "INTEGER", duckdb.TYPE_DOUBLE: "DOUBLE", duckdb.TYPE_DATE: "DATE", duckdb.TYPE_BOOLEAN: "BOOLEAN",
-	}[info.InternalType()]
 }
 
 func TestHeadersThatAreWrongAreRefused(t *testing.T) {
@@ -218,6 +231,12 @@ func TestHeadersThatAreWrongAreRefused(t *testing.T) {
 		{"timestamp = none: when", "number(1..2) = none: when", "only an integer has a range"},
 		{"-- title: T", "-- window: from", "not FROM .. TO"},
 		{"-- title: T", "-- window: from - 1h .. to", "not FROM .. TO"},
+		{"-- title: T", "-- title: T\n-- window: from - 36501d .. from", "window reads 36501d beyond from: it can be 1d to 36500d"},
+		{"-- title: T", "-- title: T\n-- window: from .. from + 99999999999999999999d", "it can be 1d to 36500d"},
+		{"-- question: Q?", "-- question: Q?\x1b[2J", "line 2: the header holds the character U+001B"},
+		{"when\n", "when\n--   and \u202eerehw\n", "line 4: the header holds the character U+202E"},
+		{"when\n", "when\rx\n", "line 3: the header holds the character U+000D"},
+		{"a BIGINT: n", "a bigint: n", "is not NAME TYPE: MEANING"},
 		{"a BIGINT: n", "a: n", "is not NAME TYPE: MEANING"},
 		{"-- title: T", "-- nothing", "has no key"},
 	} {

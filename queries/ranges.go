@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/auditlake/auditlake/catalog"
-	"github.com/auditlake/auditlake/storage"
 )
 
 // ranges lets DuckDB's httpfs read the planned files where they are, of each
@@ -48,16 +47,6 @@ type lent struct {
 }
 
 const loopback = "http://127.0.0.1:"
-
-func openAt(cfg storage.Config) func(context.Context, string) (readerAt, error) {
-	return func(ctx context.Context, uri string) (readerAt, error) {
-		fs, err := storage.New(ctx, uri, cfg)
-		if err != nil {
-			return nil, err
-		}
-		return fs.Open(uri)
-	}
-}
 
 func (r *ranges) lend(ctx context.Context, files []catalog.PlannedFile) (lent, error) {
 	var cached, rest []catalog.PlannedFile

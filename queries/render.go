@@ -29,13 +29,18 @@ func textExpr(info duckdb.TypeInfo, col string) string {
 }
 
 // tableExpr gives SQL that writes a column for people: as text, but of a double
-// six digits, or all before the point.
+// six digits, or all before the point, and of a
+// text no more than a cell can show, and one character more if there is more.
 func tableExpr(info duckdb.TypeInfo, col string) string {
 	if info != nil && info.InternalType() == duckdb.TYPE_DOUBLE {
 		return fmt.Sprintf("CASE WHEN %[1]s = 0 OR NOT isfinite(%[1]s) THEN %[1]s::VARCHAR WHEN abs(%[1]s) < 1e-4 THEN printf('%%.5e', %[1]s) "+
 			"ELSE round(%[1]s, CAST(greatest(0, 5 - floor(log10(abs(%[1]s)))) AS INTEGER))::VARCHAR END", col)
 	}
-	return textExpr(info, col)
+	text := textExpr(info, col)
+	if numeric(info) || temporal(info) {
+		return text
+	}
+	return fmt.Sprintf("left(%s, %d)", text, maxRunes+1)
 }
 
 // jsonExpr gives SQL for a value that DuckDB's JSON writer renders right.

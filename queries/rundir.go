@@ -6,16 +6,20 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 )
 
 // runPrefix starts the names of the folders that runs make.
 const runPrefix = "auditlake-run-"
 
+// liveRuns are the folders of runs that this process has under way.
+var liveRuns sync.Map
+
 // makeRunDir makes the folder of one run in parent (the system's folder for
 // temporary files if empty) and says how to remove it. A run that was killed
-// could not remove its own: a lock tells whether a folder still has its run, and
-// the next run removes those that have none.
+// could not remove its own: a lock on the folder itself tells whether it still has
+// its run, and the next run removes those that have none.
 func makeRunDir(parent string) (dir string, remove func() error, err error) {
 	if parent == "" {
 		parent = os.TempDir()
@@ -30,20 +34,42 @@ func makeRunDir(parent string) (dir string, remove func() error, err error) {
 	if dir, err = os.MkdirTemp(parent, runPrefix); err != nil {
 		return "", nil, fmt.Errorf("make a folder for temporary files: %w", err)
 	}
-	lock, err := os.Create(lockFile(dir))
+	lock, err := openOwnDir(dir)
 	if err != nil {
 		return "", nil, errors.Join(fmt.Errorf("make a folder for temporary files: %w", err), os.RemoveAll(dir))
 	}
 	// Where a file system has no locks, nobody can take this one either, and what
 	// killed runs left stays.
-	_ = takeLock(lock)
-	return dir, func() error { return errors.Join(lock.Close(), os.RemoveAll(dir)) }, nil
+	_ = lock.take()
+	liveRuns.Store(dir, nil)
+	return dir, func() error {
+		// The lock ends last: who takes it meanwhile would remove what this removes.
+		err := errors.Join(os.RemoveAll(dir), lock.Close())
+		liveRuns.Delete(dir)
+		return err
+	}, nil
 }
 
-func lockFile(dir string) string { return filepath.Join(dir, "lock") }
+// RemoveRunFolders removes the folders of all runs that this process has under
+// way. It is for who ends the process because a run does not return: DuckDB may
+// still write to them, so this tries more than once.
+func RemoveRunFolders() {
+	for range 3 {
+		left := false
+		liveRuns.Range(func(dir, _ any) bool {
+			left = os.RemoveAll(dir.(string)) != nil || left
+			return true
+		})
+		if !left {
+			return
+		}
+	}
+}
 
 // removeAbandoned is housekeeping of what others left: what it cannot look at or
-// remove, another user's folder for one, is not this run's trouble.
+// remove, another user's folder for one, is not this run's trouble. Anybody can
+// make a folder of such a name in a folder for temporary files, or a link: only a
+// folder of this user alone is looked at, and nothing in it is opened.
 func removeAbandoned(parent string) {
 	dirs, _ := filepath.Glob(filepath.Join(globEscape(parent), runPrefix+"*"))
 	for _, dir := range dirs {
@@ -52,11 +78,11 @@ func removeAbandoned(parent string) {
 		if err != nil || !info.IsDir() || time.Since(info.ModTime()) < leaveAlone {
 			continue
 		}
-		lock, err := os.OpenFile(lockFile(dir), os.O_CREATE|os.O_RDWR, 0o600)
+		lock, err := openOwnDir(dir)
 		if err != nil {
 			continue
 		}
-		if takeLock(lock) == nil {
+		if lock.take() == nil {
 			_ = os.RemoveAll(dir)
 		}
 		_ = lock.Close()

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -83,11 +82,10 @@ func Views(ctx context.Context, origin func(column string) string) (out []View, 
 
 // schemaEngine has the views of this release over no data.
 func schemaEngine(ctx context.Context) (e *engine, remove func() error, err error) {
-	dir, err := os.MkdirTemp("", "auditlake-schema-")
+	dir, remove, err := makeRunDir("")
 	if err != nil {
 		return nil, nil, err
 	}
-	remove = func() error { return os.RemoveAll(dir) }
 	var tables []planned
 	for _, src := range sources {
 		plan := &catalog.Plan{Table: src.table}

@@ -102,10 +102,10 @@ func Open(_ context.Context, opts Options) (*Session, error) {
 		opts.Now = time.Now()
 	}
 	s := &Session{opts: opts, pins: map[string]int64{}}
-	s.cache = &cache{dir: opts.CacheDir, limit: opts.CacheBytes, open: fromStorage(opts.Storage), progress: opts.Progress}
+	s.cache = &cache{dir: opts.CacheDir, limit: opts.CacheBytes, open: fromStorage[io.ReadCloser](opts.Storage), progress: opts.Progress}
 	s.files = s.cache
 	if opts.ExtensionDir != "" {
-		s.files = &ranges{cache: s.cache, open: openAt(opts.Storage)}
+		s.files = &ranges{cache: s.cache, open: fromStorage[readerAt](opts.Storage)}
 	}
 	return s, nil
 }

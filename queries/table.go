@@ -1,11 +1,13 @@
 package queries
 
 import (
+	"context"
 	"database/sql"
 	"fmt"
 	"io"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/dustin/go-humanize"
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -17,22 +19,29 @@ import (
 const (
 	maxCell = 120 // terminal columns
 	minCell = 6
+	// maxRunes are those of a cell that DuckDB hands out for a table, and one more
+	// where there are more: enough for maxCell columns of any writing, and no text of
+	// megabytes.
+	maxRunes = 600
 )
 
 // printTable writes rows for people: numbers to the right, NULL visible, wide
 // texts cut with an ellipsis so that the table fits width (0 is any). Where not
 // even that fits, each row is a list of its columns. The last line says what is
 // not shown.
-func printTable(w io.Writer, names []string, right, whole []bool, rows [][]sql.NullString, width int, more bool) error {
+func printTable(ctx context.Context, w io.Writer, names []string, right, whole []bool, rows [][]sql.NullString, width int, more bool) error {
 	p := page{names: make([]string, len(names)), right: right, whole: whole, cells: make([][]string, len(rows)), width: width}
 	for i, name := range names {
-		p.names[i] = visible(name)
+		p.names[i] = Visible(name)
 	}
 	for i, row := range rows {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		p.cells[i] = make([]string, len(row))
 		for j, v := range row {
 			if p.cells[i][j] = "NULL"; v.Valid {
-				p.cells[i][j] = visible(v.String)
+				p.cells[i][j] = p.visible(v.String)
 			}
 		}
 	}
@@ -41,6 +50,9 @@ func printTable(w io.Writer, names []string, right, whole []bool, rows [][]sql.N
 		text = p.table(widths)
 	} else {
 		text = p.records()
+	}
+	if err := ctx.Err(); err != nil {
+		return err
 	}
 	_, err := fmt.Fprintf(w, "%s\n%s\n", text, p.footer(more))
 	return err
@@ -117,10 +129,19 @@ func (p *page) footer(more bool) string {
 	return "(" + out + ")"
 }
 
-// visible keeps what agents wrote from steering the terminal: line ends show as
+// visible is a cell as it is shown, of a text that tableExpr may have cut.
+func (p *page) visible(s string) string {
+	if utf8.RuneCountInString(s) > maxRunes {
+		_, size := utf8.DecodeLastRuneInString(s)
+		p.cut, s = true, s[:len(s)-size]+"…"
+	}
+	return Visible(s)
+}
+
+// Visible keeps what agents wrote from steering the terminal: line ends show as
 // a sign, other control characters as escapes.
-func visible(s string) string {
-	if !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+func Visible(s string) string {
+	if !strings.ContainsFunc(s, unprintable) {
 		return s
 	}
 	var b strings.Builder
@@ -130,7 +151,7 @@ func visible(s string) string {
 			b.WriteRune('↵')
 		case r == '\t':
 			b.WriteByte(' ')
-		case unicode.IsPrint(r) || r == '\u200d' || r == '\ufe0f': // joiners of emoji
+		case !unprintable(r):
 			b.WriteRune(r)
 		case r < 0x100:
 			fmt.Fprintf(&b, `\x%02x`, r)
@@ -139,6 +160,12 @@ func visible(s string) string {
 		}
 	}
 	return b.String()
+}
+
+// unprintable reports whether a character may steer a terminal. Spaces of other
+// widths and the joiners of emoji do not.
+func unprintable(r rune) bool {
+	return !unicode.IsPrint(r) && !unicode.Is(unicode.Zs, r) && r != '\u200d' && r != '\ufe0f'
 }
 
 func (p *page) snip(s string, width int) string {
