@@ -124,37 +124,43 @@ score_spans AS (
         count(CASE WHEN ref_n > 0 THEN 1 END) OVER source AS different,
         min(score) OVER source AS least_score,
         max(score) OVER source AS greatest_score,
-        ceil(log2(sum(ref_n + cur_n) OVER source) + 1) AS bins
+        sum(ref_n + cur_n) OVER source AS all_scores
     FROM scores
     WINDOW source AS (PARTITION BY tenant, data_source_id)
 ),
+-- The bin that a division says, or its neighbour if the score is beyond that one's edge: as numpy's, rounded in its steps.
+guessed AS (
+    SELECT *, CASE WHEN different > 20 THEN least(bins - 1, floor((score - least_score) / ((greatest_score - least_score) / bins))) END AS guess
+    FROM (
+        SELECT *, ceil((greatest_score - least_score) / ((greatest_score - least_score) / (log2(all_scores) + 1))) AS bins
+        FROM score_spans
+    ) AS with_bins
+),
 binned AS (
     SELECT tenant, data_source_id,
-        CASE WHEN different > 20 THEN least(floor((score - least_score) / (greatest_score - least_score) * bins), bins - 1) ELSE score END AS bin,
-        sum(ref_n) / nullif(max(ref_scores), 0) AS r,
-        sum(cur_n) / nullif(max(cur_scores), 0) AS c,
+        CASE
+            WHEN guess IS NULL THEN score
+            WHEN guess + 1 < bins AND score >= (guess + 1) * ((greatest_score - least_score) / bins) + least_score THEN guess + 1
+            WHEN score < guess * ((greatest_score - least_score) / bins) + least_score THEN guess - 1
+            ELSE guess
+        END AS bin,
+        sum(ref_n) AS ref_n, sum(cur_n) AS cur_n,
         CASE WHEN max(different) > 20 THEN max(bins) END AS bins,
-        max(ref_scores) AS ref_scores, max(cur_scores) AS cur_scores, sum(score * ref_n ORDER BY score) AS ref_sum, sum(score * cur_n ORDER BY score) AS cur_sum
-    FROM score_spans
+        sum(score * ref_n ORDER BY score) AS ref_sum, sum(score * cur_n ORDER BY score) AS cur_sum
+    FROM guessed
     GROUP BY tenant, data_source_id, bin
-),
-floored AS (
-    SELECT *,
-        CASE WHEN r > 0 OR r IS NULL THEN r WHEN min(nullif(r, 0)) OVER source <= 0.0001 THEN min(nullif(r, 0)) OVER source / 1e6 ELSE 0.0001 END AS rf,
-        CASE WHEN c > 0 OR c IS NULL THEN c WHEN min(nullif(c, 0)) OVER source <= 0.0001 THEN min(nullif(c, 0)) OVER source / 1e6 ELSE 0.0001 END AS cf
-    FROM binned
-    WINDOW source AS (PARTITION BY tenant, data_source_id)
 ),
 -- Sums of fractions are taken in order, so that rounding is the same each time.
 by_score AS (
     SELECT tenant, data_source_id,
-        CAST(max(ref_scores) AS BIGINT) AS ref_scores,
-        CAST(max(cur_scores) AS BIGINT) AS cur_scores,
-        sum(ref_sum ORDER BY bin) / nullif(max(ref_scores), 0) AS ref_score,
-        sum(cur_sum ORDER BY bin) / nullif(max(cur_scores), 0) AS cur_score,
-        sum((rf - cf) * ln(rf / cf) ORDER BY bin) AS score_psi,
-        (coalesce(max(bins), count(*)) - 1) * (1 / nullif(max(ref_scores), 0) + 1 / nullif(max(cur_scores), 0)) AS psi_by_chance
-    FROM floored
+        CAST(sum(ref_n) AS BIGINT) AS ref_scores,
+        CAST(sum(cur_n) AS BIGINT) AS cur_scores,
+        sum(ref_sum ORDER BY bin) / nullif(sum(ref_n), 0) AS ref_score,
+        sum(cur_sum ORDER BY bin) / nullif(sum(cur_n), 0) AS cur_score,
+        -- with the bins that no score is in
+        psi(list_concat(list(ref_n ORDER BY bin), list_transform(range(CAST(coalesce(max(bins) - count(*), 0) AS BIGINT)), lambda i: CAST(0 AS HUGEINT))), list(cur_n ORDER BY bin)) AS score_psi,
+        (coalesce(max(bins), count(*)) - 1) * (1 / nullif(sum(ref_n), 0) + 1 / nullif(sum(cur_n), 0)) AS psi_by_chance
+    FROM binned
     GROUP BY tenant, data_source_id
 )
 SELECT s.tenant, s.data_source_id AS data_source, ref_retrievals, cur_retrievals,

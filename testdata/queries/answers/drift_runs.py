@@ -234,9 +234,9 @@ def score_psi(ref, cur):
         return None, None
     both = ref + cur
     if len(set(ref)) > 20:
-        bins = math.ceil(math.log2(len(both)) + 1)
         low, high = min(both), max(both)
-        edges = [low + (high - low) * i / bins for i in range(bins + 1)]
+        bins = math.ceil((high - low) / ((high - low) / (math.log2(len(both)) + 1)))
+        edges = [i * ((high - low) / bins) + low for i in range(bins)] + [high]
         place = lambda s: min(bisect.bisect_right(edges, s) - 1, bins - 1)
         keys = range(bins)
     else:
