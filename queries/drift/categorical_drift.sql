@@ -13,7 +13,7 @@
 --   homogeneity), which expects something of every value, and method is pooled chi2.
 -- note: p takes events for independent. Those of a session are alike (one agent, one model, its tools), so that p cries drift
 --   where there is none. p_session goes by sessions (of a tenant; an event without one counts by its run, else alone): chi2 of both windows
---   pooled, with the correction of Rao and Scott of second order, over the 100 values that most sessions have, but for
+--   pooled, with the correction of Rao and Scott of second order (F), over the 100 values that most sessions have, but for
 --   those expected in fewer than 3 sessions of a window; all others are one more value. p_holm is p_session for so many
 --   dimensions at once, by Holm's rule. verdict: drift where p_holm is below 0.05 and, above 1,000 reference rows, js is
 --   0.1 or more; no data where a window is empty, or has fewer than 10 sessions and no js that settles it.
@@ -244,16 +244,17 @@ tested AS (
             WHEN x2 < 1e-9 THEN 1.0
             -- sessions of a window that are all the same
             WHEN trace < 1e-9 THEN 0.0
-            ELSE gamma_q(trace * trace / squared_trace / 2, x2 * trace / squared_trace / 2)
+            ELSE beta_i(df * sessions_df / 2, df / 2, 1 / (1 + x2 / trace / sessions_df))
         END AS p_session
     FROM (
-        SELECT dimension, count(*) AS n_categories, sum(pow(r - c, 2) / pooled ORDER BY category) / max(1 / ref_size + 1 / cur_size) AS x2
+        SELECT dimension, count(*) AS n_categories, max(ref_sessions + cur_sessions - 2) AS sessions_df, sum(pow(r - c, 2) / pooled ORDER BY category) / max(1 / ref_size + 1 / cur_size) AS x2
         FROM categories
         JOIN totals USING (dimension)
         GROUP BY dimension
     ) AS pooled_chi2
     JOIN (
-        SELECT dimension, sum(CASE WHEN k = l THEN effect END ORDER BY k) AS trace, sum(effect * effect ORDER BY k, l) AS squared_trace
+        SELECT dimension, sum(CASE WHEN k = l THEN effect END ORDER BY k) AS trace,
+            pow(sum(CASE WHEN k = l THEN effect END ORDER BY k), 2) / nullif(sum(effect * effect ORDER BY k, l), 0) AS df
         FROM design_effects
         GROUP BY dimension
     ) AS traces USING (dimension)

@@ -11,7 +11,7 @@
 --   wasserstein from 0.1 is drift; up to 1,000 p of at most 0.05 is.
 -- note: p takes values for independent. Those of a session are alike, so that p cries drift where there is none. p_session goes by sessions
 --   (of a tenant; an event without one counts by its run, else alone): it is that of a chi-square over the tenths of both windows' values
---   together, with the correction of Rao and Scott of second order, as in categorical_drift; tenths expected in fewer than 3 sessions of a
+--   together, with the correction of Rao and Scott of second order (F), as in categorical_drift; tenths expected in fewer than 3 sessions of a
 --   window are one. p_holm is p_session for so many metrics at once, by Holm's rule. verdict: drift where p_holm is below 0.05 and, above 1,000
 --   reference rows, wasserstein is 0.1 or more; no data where a window is empty, or has fewer than 10 sessions and no wasserstein that
 --   settles it. docs/drift.md says how often it is right.
@@ -303,16 +303,17 @@ tested AS (
             WHEN x2 < 1e-9 THEN 1.0
             -- sessions of a window that are all the same
             WHEN trace < 1e-9 THEN 0.0
-            ELSE gamma_q(trace * trace / squared_trace / 2, x2 * trace / squared_trace / 2)
+            ELSE beta_i(df * sessions_df / 2, df / 2, 1 / (1 + x2 / trace / sessions_df))
         END AS p_session
     FROM (
-        SELECT dimension, count(*) AS n_categories, sum(pow(r - c, 2) / pooled ORDER BY category) / max(1 / ref_size + 1 / cur_size) AS x2
+        SELECT dimension, count(*) AS n_categories, max(ref_sessions + cur_sessions - 2) AS sessions_df, sum(pow(r - c, 2) / pooled ORDER BY category) / max(1 / ref_size + 1 / cur_size) AS x2
         FROM categories
         JOIN session_totals USING (dimension)
         GROUP BY dimension
     ) AS pooled_chi2
     JOIN (
-        SELECT dimension, sum(CASE WHEN k = l THEN effect END ORDER BY k) AS trace, sum(effect * effect ORDER BY k, l) AS squared_trace
+        SELECT dimension, sum(CASE WHEN k = l THEN effect END ORDER BY k) AS trace,
+            pow(sum(CASE WHEN k = l THEN effect END ORDER BY k), 2) / nullif(sum(effect * effect ORDER BY k, l), 0) AS df
         FROM design_effects
         GROUP BY dimension
     ) AS traces USING (dimension)

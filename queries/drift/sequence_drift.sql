@@ -14,8 +14,8 @@
 --   js_by_chance says how large. chi2 is the two-sample test of homogeneity of the 100 bigrams that most sessions have, but
 --   for those expected in fewer than 3 sessions of a window; all others are one more. p is not of chi2 as it is, which takes
 --   calls for independent: those of a session are alike, and chance would look like drift. It goes by sessions (of a tenant;
---   a run without one is its own), with the correction of Rao and Scott of second order: chi2 is divided by its mean
---   design effect, the degrees of freedom are Satterthwaite's. verdict: drift where p is below 0.05 and, above 1,000
+--   a run without one is its own), with the correction of Rao and Scott of second order: chi2 over the sum of its design
+--   effects is an F of Satterthwaite's degrees of freedom, and that times the sessions less 2. verdict: drift where p is below 0.05 and, above 1,000
 --   reference bigrams, js is 0.1 or more; no data where there is no p: a window with fewer than 10 sessions, or bigrams
 --   of which none is common enough. docs/drift.md says how often it is right.
 -- param: from timestamp = none: first moment of the current window
@@ -180,8 +180,8 @@ traces AS (
 over_all AS (
     SELECT ref_rows, cur_rows, js, chi2, trace,
         sqrt((1 / ref_rows + 1 / cur_rows) * trace / 8) AS js_by_chance,
-        trace * trace / nullif(squared_trace, 0) / 2 AS a,
-        chi2 * trace / nullif(squared_trace, 0) / 2 AS x,
+        trace * trace / nullif(squared_trace, 0) AS df,
+        ref_sessions + cur_sessions - 2 AS sessions_df,
         n_categories
     FROM (
         SELECT sum(pow(r - c, 2) / pooled ORDER BY category) / max(1 / ref_rows + 1 / cur_rows) AS chi2, count(*) AS n_categories
@@ -199,7 +199,7 @@ judged AS (
             WHEN chi2 < 1e-9 THEN 1.0
             -- sessions of a window that are all the same
             WHEN trace < 1e-9 THEN 0.0
-            ELSE gamma_q(a, x)
+            ELSE beta_i(df * sessions_df / 2, df / 2, 1 / (1 + chi2 / trace / sessions_df))
         END AS p
     FROM over_all
 ),

@@ -37,13 +37,17 @@ def chosen(log, p):
     return log.events({k: p[k] for k in ("agent", "environment", "tenant") if k in p})
 
 
-def upper_gamma(a, x):
-    """Q(a, x), integrated: of t = e^u, by Simpson's rule."""
-    top = math.log(max(x, a) + 60 * math.sqrt(a) + 200)
-    low, n = math.log(x), 40_000
-    f = lambda u: math.exp(a * u - math.exp(u) - math.lgamma(a))
-    h = (top - low) / n
-    return h / 3 * sum(f(low + i * h) * (1 if i in (0, n) else 4 if i % 2 else 2) for i in range(n + 1))
+def f_tail(f, df, df2):
+    """The probability that a value of the F distribution is above f, integrated: of t/(1 - t) = e^u, by Simpson's rule."""
+    a, b = df2 / 2, df / 2
+    edge = -math.log(df * f / df2)  # where x = 1 / (1 + df f / df2)
+    peak, width, n = math.log(a / b), math.sqrt(1 / a + 1 / b), 40_000
+    falls = a / (1 + math.exp(edge)) - b / (1 + math.exp(-edge))  # how fast below the edge, at least
+    low = edge - 45 / falls if edge < peak - width else peak - 12 * width - 45 / a
+    log_beta = math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+    density = lambda u: math.exp(-a * math.log1p(math.exp(-u)) - b * math.log1p(math.exp(u)) - log_beta)
+    h = (edge - low) / n
+    return h / 3 * sum(density(low + i * h) * (1 if i in (0, n) else 4 if i % 2 else 2) for i in range(n + 1))
 
 
 def calls_by_run(events):
@@ -106,7 +110,8 @@ def homogeneity(ref, cur):
     if chi2 < 1e-9 or trace < 1e-9:
         return chi2, trace, 1.0 if chi2 < 1e-9 else 0.0
     squares = sum(v * v for row in effects for v in row)
-    return chi2, trace, upper_gamma(trace ** 2 / squares / 2, chi2 * trace / squares / 2)
+    df = trace ** 2 / squares
+    return chi2, trace, f_tail(chi2 / trace, df, df * (both - 2))
 
 
 def sequence_drift(log, p):
@@ -252,6 +257,9 @@ def score_psi(ref, cur):
 
 FIFTH = {"ref_from": "2026-04-01", "ref_to": "2026-04-05", "from": "2026-04-05", "to": "2026-04-09"}
 
+# In the midst of runs: each begins in one window and goes on behind it.
+EDGES = {"ref_from": "2026-04-01T09:23:04Z", "ref_to": "2026-04-03T09:23:04Z", "from": "2026-04-03T09:23:04Z", "to": "2026-04-05T09:23:04Z", "tenant": "acme"}
+
 CASES = {
     sequence_drift: [
         ("base", {}),
@@ -263,6 +271,8 @@ CASES = {
         ("drift", {"from": "2026-04-05", "to": "2026-04-06", "ref_to": "2026-04-06", "agent": "desk"}),
         ("drift", {"from": "2026-05-01"}),
         ("drift", {"ref_to": "2026-04-04", "to": "2026-04-06"}),
+        ("drift", EDGES),
+        ("drift", dict(FIFTH, tenant="acme", ref_to="2026-04-01T13:00:00Z")),
         ("edge", {}),
         ("one", {}),
         ("empty", {}),
@@ -274,6 +284,7 @@ CASES = {
         ("drift", {"evidence": "2"}),
         ("drift", {"from": "2026-04-05", "to": "2026-04-08", "environment": "prod"}),
         ("drift", {"tenant": "globex", "evidence": "0.5", "agent": "desk"}),
+        ("drift", {"from": "2026-04-08T12:00:00Z"}),
         ("edge", {"evidence": "1"}),
         ("one", {}),
         ("empty", {}),

@@ -3,7 +3,9 @@
 
 Tenant acme: 160 runs of agent desk, two a session, twenty a day. From the fifth day on, half of the runs look up before they search, and
 the data source kb returns other documents with lower scores. Its response model, the prompt's hash, and the temperature change under the
-one agent version; the temperature changes back. Two hashes of its tools alternate, and each run has its own seed.
+one agent version; the temperature changes back. Two hashes of its tools alternate, and each run has its own seed. On the first day five
+runs have another top_p, which comes back a week later. Answers get longer and slower, and one of two evaluations worse. Clocks
+of some runs are wrong: their sequence is right.
 
 Tenant globex has runs of the same ids, without session and sequence: of an agent with a name alone, a call in two events, calls
 that name no tool, a run over the middle of the fifth day's night, a second model for every tenth run.
@@ -59,17 +61,21 @@ def acme(n):
     run = Run(n, START + timedelta(days=day, minutes=23 * (n % 20)), {
         "source": "/agents/desk", "tenant": "acme", "environment": "prod", "agentid": "desk", "agentversion": "5", "sessionid": f"s{n // 2}", "runid": f"r{n}"}, True)
     run.add("input", 0, {"gen_ai.request.model": "m", "gen_ai.prompt.name": "policy", "audit.prompt.version": "3", "audit.prompt.sha256": "aa" if n < 70 else "bb",
-                         "audit.tools.sha256": "t1" if n % 2 else "t2", "gen_ai.request.temperature": 0.7 if 90 <= n < 120 else 0.2, "gen_ai.request.seed": 1000 + n})
+                         "audit.tools.sha256": "t1" if n % 2 else "t2", "gen_ai.request.temperature": 0.7 if 90 <= n < 120 else 0.2, "gen_ai.request.seed": 1000 + n,
+                         "gen_ai.request.top_p": 0.9 if 8 <= n < 13 or n >= 148 else 1})
     run.add("context_retrieval", 1, {"gen_ai.data_source.id": "kb" if n % 4 else "wiki", "gen_ai.retrieval.documents": documents(n, shifted and n % 4 != 0)})
-    for tool in tools(n, shifted):
-        run.add("tool_call", 2, {"gen_ai.tool.name": tool, "audit.status": "ok"})
-    run.add("output", 3, {"gen_ai.response.model": "m-1" if n < 110 else "m-2"})
+    for k, tool in enumerate(tools(n, shifted)):
+        run.add("tool_call", -1 if k and n % 13 == 5 else 2, {"gen_ai.tool.name": tool, "audit.status": "ok", "audit.duration_ms": 50 + 7 * (n % 11) + k})
+    run.add("output", 3, {"gen_ai.response.model": "m-1" if n < 110 else "m-2", "gen_ai.usage.output_tokens": 40 + n % 9 + (4 if shifted else 0),
+                          "audit.duration_ms": 800 + 13 * (n % 10) + (30 if shifted else 0)})
+    for name, score in (("reward", n % 3 / 2), ("tone", n % (2 if shifted else 4) / 3)):
+        run.add("evaluation", 1, {"gen_ai.evaluation.name": name, "gen_ai.evaluation.score.value": score})
 
 
 def globex(n):
     run = Run(n, START + timedelta(hours=8 * n), {"source": "/agents/desk", "tenant": "globex", "agentname": "desk", "runid": f"r{n}"}, False)
-    run.add("tool_call", 1, {"gen_ai.tool.name": "search", "audit.tool.phase": "request", "gen_ai.tool.call.id": "c"})
-    run.add("tool_call", 1, {"gen_ai.tool.name": "search", "audit.tool.phase": "result", "gen_ai.tool.call.id": "c"})
+    run.add("tool_call", 1, {"gen_ai.tool.name": "search", "audit.tool.phase": "request", "gen_ai.tool.call.id": "c", "audit.duration_ms": 90 + (7 * n + 1) % 24})
+    run.add("tool_call", 1, {"gen_ai.tool.name": "search", "audit.tool.phase": "result", "gen_ai.tool.call.id": "c", "audit.duration_ms": 90 + n})
     run.add("tool_call", 8 * 3600 if n == 11 else 1, {"gen_ai.tool.name": "refund"} if n % 2 else {})
     run.add("output", 1, {"gen_ai.response.model": "h-2" if n % 10 == 9 else "h-1"})
 
@@ -81,6 +87,8 @@ def odd():
         run.add("context_retrieval", 60, {"gen_ai.data_source.id": "odd", "gen_ai.retrieval.documents": found})
         run.add("context_retrieval", 4 * 86400, {"gen_ai.retrieval.documents": found})
         run.t -= timedelta(days=4)
+    for found in [{"id": "same", "version": "1"}, {"id": "same", "version": "1"}, {"id": "same"}, {"id": "other"}]:
+        run.add("context_retrieval", 86400, {"gen_ai.data_source.id": "unversioned", "gen_ai.retrieval.documents": [found, {"id": "other"}]})
 
 
 def main():
