@@ -20,9 +20,10 @@
 -- param: evaluation text = none: only this evaluation
 -- param: pass_score number = 0.5: a score of at least this is a success
 -- param: per choice(run|session) = run: what is judged
+-- column: tenant VARCHAR: tenant; agents of the same id at two tenants are two
 -- column: evaluation VARCHAR: name of the evaluation
 -- column: agent VARCHAR: the agent, its id, else its name (the first by name where there are several)
--- column: agent_version VARCHAR: version of the agent (the first by name where there are several)
+-- column: agent_version VARCHAR: its version (the first by name that stands beside it in an event)
 -- column: currency VARCHAR: ISO 4217 code, NULL for what has no cost or names no currency
 -- column: judged BIGINT: runs (or sessions) with a score
 -- column: successes BIGINT: those that passed
@@ -54,10 +55,8 @@ by_currency AS MATERIALIZED (
     SELECT tenant, unit, currency,
         min(event_time) AS began,
         count(CASE WHEN of_agent AND event_class <> 'evaluation' THEN 1 END) AS of_agent,
-        min(CASE WHEN event_class <> 'evaluation' THEN agent END) AS worker,
-        min(agent) AS agent,
-        min(CASE WHEN event_class <> 'evaluation' THEN agent_version END) AS worker_version,
-        min(agent_version) AS agent_version,
+        -- the least of a struct goes by its fields in turn, so that they are of one event
+        min({'nameless': agent IS NULL, 'judge': event_class = 'evaluation', 'agent': agent, 'version': agent_version}) AS worker,
         sum(cost_amount) AS cost,
         max(CASE WHEN unpriced THEN 1 ELSE 0 END) AS unpriced
     FROM events
@@ -67,8 +66,7 @@ units AS (
     SELECT tenant, unit,
         min(began) AS began,
         sum(of_agent) AS of_agent,
-        coalesce(min(worker), min(agent)) AS agent,
-        coalesce(min(worker_version), min(agent_version)) AS agent_version
+        min(worker) AS worker
     FROM by_currency
     GROUP BY tenant, unit
 ),
@@ -115,7 +113,7 @@ spent AS (
     GROUP BY tenant, unit, currency
 ),
 judged AS (
-    SELECT o.evaluation_name AS evaluation, u.agent, u.agent_version, o.success, s.currency, s.cost, coalesce(g.unpriced, 0) AS unpriced
+    SELECT o.tenant, o.evaluation_name AS evaluation, u.worker.agent AS agent, u.worker.version AS agent_version, o.success, s.currency, s.cost, coalesce(g.unpriced, 0) AS unpriced
     FROM outcomes AS o
     JOIN units AS u ON u.unit = o.unit AND u.tenant IS NOT DISTINCT FROM o.tenant
     LEFT JOIN (SELECT * FROM spent WHERE cost IS NOT NULL) AS s ON s.unit = o.unit AND s.tenant IS NOT DISTINCT FROM o.tenant
@@ -126,7 +124,7 @@ judged AS (
         AND ($evaluation IS NULL OR o.evaluation_name = $evaluation)
 ),
 counted AS (
-    SELECT evaluation, agent, agent_version, currency,
+    SELECT tenant, evaluation, agent, agent_version, currency,
         count(*) AS judged,
         count(CASE WHEN success THEN 1 END) AS successes,
         count(CASE WHEN NOT success THEN 1 END) AS failures,
@@ -135,10 +133,10 @@ counted AS (
         CAST(sum(CASE WHEN success THEN cost WHEN cost IS NOT NULL THEN 0 END) AS DECIMAL(38, 9)) AS success_cost,
         CAST(sum(CASE WHEN NOT success THEN cost WHEN cost IS NOT NULL THEN 0 END) AS DECIMAL(38, 9)) AS wasted
     FROM judged
-    GROUP BY evaluation, agent, agent_version, currency
+    GROUP BY tenant, evaluation, agent, agent_version, currency
 )
 SELECT *,
     100.0 * CAST(wasted AS DOUBLE) / nullif(CAST(cost AS DOUBLE), 0) AS wasted_pct,
     CAST(cost AS DOUBLE) / nullif(successes, 0) AS cost_per_success
 FROM counted
-ORDER BY evaluation NULLS FIRST, agent NULLS FIRST, agent_version NULLS FIRST, currency NULLS FIRST
+ORDER BY tenant NULLS FIRST, evaluation NULLS FIRST, agent NULLS FIRST, agent_version NULLS FIRST, currency NULLS FIRST

@@ -3,7 +3,7 @@ from collections import defaultdict
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 
-from log import agent, in_window, show, when
+from log import agent, in_window, show, when, worker
 
 
 def amount(e):
@@ -53,8 +53,7 @@ def cost_per_outcome(log, p):
         work = [e for e in events if e.cls != "evaluation"]
         if not in_window(min(e.time for e in events), p) or (p.get("agent") and not any(p["agent"] in (e.get("agentid"), e.get("agentname")) for e in work)):
             continue
-        least = lambda take: next((min(found) for found in ([v for v in map(take, es) if v is not None] for es in (work, events)) if found), None)
-        who = least(agent), least(lambda e: e.get("agentversion"))
+        who = worker(events)
         under, more = set(), [unit]  # the run and all that it called, near or far
         while more:
             u = more.pop()
@@ -73,13 +72,13 @@ def cost_per_outcome(log, p):
         for name, score in scores.items():
             if p.get("evaluation", name) == name:
                 for currency, cost in costs.items() or [(None, None)]:
-                    cells[name, *who, currency].append((score >= float(p.get("pass_score", 0.5)), cost, unpriced))
+                    cells[unit[0], name, *who, currency].append((score >= float(p.get("pass_score", 0.5)), cost, unpriced))
     out = []
-    for (name, who, version, currency), cell in sorted(cells.items(), key=lambda kv: [(v is not None, v or "") for v in kv[0]]):
+    for (tenant, name, who, version, currency), cell in sorted(cells.items(), key=lambda kv: [(v is not None, v or "") for v in kv[0]]):
         total = lambda test: None if cell[0][1] is None and all(c is None for _, c, _ in cell) else sum((c for s, c, _ in cell if c is not None and test(s)), Decimal(0))
         cost, won, wasted = (total(test) for test in (lambda s: True, lambda s: s, lambda s: not s))
         n, exact = sum(s for s, _, _ in cell), lambda v: None if v is None else str(v.quantize(Decimal("1e-9")))
-        out.append({"evaluation": name, "agent": who, "agent_version": version, "currency": currency, "judged": len(cell), "successes": n, "failures": len(cell) - n,
+        out.append({"tenant": tenant, "evaluation": name, "agent": who, "agent_version": version, "currency": currency, "judged": len(cell), "successes": n, "failures": len(cell) - n,
                     "unpriced": sum(u for _, _, u in cell), "cost": exact(cost), "success_cost": exact(won), "wasted": exact(wasted),
                     "wasted_pct": 100 * float(wasted) / float(cost) if cost else None, "cost_per_success": float(cost) / n if n and cost is not None else None})
     return out
@@ -98,6 +97,8 @@ CASES = {
         ("one", {}),
         ("empty", {}),
         ("runs", {}),
+        ("pairs", {}),
+        ("pairs", {"per": "session", "tenant": "acme"}),
         ("runs", {"evaluation": "solved", "agent": "helper"}),
         ("runs", {"per": "session", "pass_score": "1"}),
         ("runs", {"from": "2026-05-02", "to": "2026-05-03"}),
