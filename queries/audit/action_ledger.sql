@@ -35,6 +35,7 @@
 -- column: kafka_topic VARCHAR: where the record stands in the log
 -- column: kafka_partition INTEGER: its topic partition
 -- column: kafka_offset BIGINT: its offset
+-- column: environment VARCHAR: environment
 SELECT
     event_time AS time,
     principal_type,
@@ -60,7 +61,8 @@ SELECT
     source,
     kafka_topic,
     kafka_partition,
-    kafka_offset
+    kafka_offset,
+    environment
 FROM actions
 WHERE ($from IS NULL OR event_time >= $from)
     AND ($to IS NULL OR event_time < $to)

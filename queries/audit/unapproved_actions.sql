@@ -38,11 +38,12 @@
 -- column: kafka_topic VARCHAR: where the record stands in the log
 -- column: kafka_partition INTEGER: its topic partition
 -- column: kafka_offset BIGINT: its offset
+-- column: environment VARCHAR: environment
 WITH done AS (
     SELECT event_time, agent_id, agent_name, principal_id, action_name, action_target, action_resource, action_effect, approval_decision, approved_by, approved_at,
         policy_id, policy_decision, tenant, run_id, tool_call_id, coalesce(causation_source, source) AS cause_source, causation_id,
         event_id, source, kafka_topic, kafka_partition, kafka_offset, record_index,
-        approval_decision IS NOT NULL OR approved_by IS NOT NULL OR approved_at IS NOT NULL AS own
+        environment, approval_decision IS NOT NULL OR approved_by IS NOT NULL OR approved_at IS NOT NULL AS own
     FROM agent_events
     WHERE event_class = 'action'
         AND (action_effect = 'committed' OR action_effect IS NULL AND coalesce(status, '') NOT IN ('error', 'denied', 'cancelled'))
@@ -117,7 +118,8 @@ SELECT
     source,
     kafka_topic,
     kafka_partition,
-    kafka_offset
+    kafka_offset,
+    environment
 FROM ranked
 WHERE nth = 1 AND state > 1
 ORDER BY event_time, kafka_topic, kafka_partition, kafka_offset, record_index

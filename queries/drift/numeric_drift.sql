@@ -8,7 +8,8 @@
 --   millionth of the smallest share, if that is at most 0.0001): from 0.1 watch, from 0.25 drift. ks is the greatest difference of both distribution
 --   functions, p that of the two-sample Kolmogorov-Smirnov test, asymptotic where a window has more than 2,000 values (SciPy: 10,000).
 --   wasserstein is the earth mover's distance in standard deviations of the reference (at least 0.001). evidently_verdict: above 1,000 reference rows
---   wasserstein from 0.1 is drift; up to 1,000 p of at most 0.05 is.
+--   wasserstein from 0.1 is drift; up to 1,000 p of at most 0.05 is. Not so Evidently where there are at most 5 different values: it then
+--   takes chi-square or z, above 1,000 rows Jensen-Shannon, as for categories.
 -- note: p takes values for independent. Those of a session are alike, so that p cries drift where there is none. p_session goes by sessions
 --   (of a tenant; an event without one counts by its run, else alone): it is that of a chi-square over the tenths of both windows' values
 --   together, with the correction of Rao and Scott of second order (F), as in categorical_drift; tenths expected in fewer than 3 sessions of a

@@ -30,11 +30,11 @@
 -- column: ref_documents BIGINT: different documents in the reference window
 -- column: cur_documents BIGINT: different documents in the current window
 -- column: new_documents BIGINT: documents of the current window alone
--- column: new_percent DOUBLE: of cur_documents
--- column: new_hits_percent DOUBLE: of the hits of the current window, those on new documents
+-- column: new_pct DOUBLE: of cur_documents
+-- column: new_hits_pct DOUBLE: of the hits of the current window, those on new documents
 -- column: lost_documents BIGINT: documents of the reference window alone
--- column: lost_percent DOUBLE: of ref_documents
--- column: lost_hits_percent DOUBLE: of the hits of the reference window, those on lost documents
+-- column: lost_pct DOUBLE: of ref_documents
+-- column: lost_hits_pct DOUBLE: of the hits of the reference window, those on lost documents
 -- column: changed_documents BIGINT: documents of both windows with a new version or hash
 -- column: ref_scores BIGINT: scores in the reference window
 -- column: cur_scores BIGINT: scores in the current window
@@ -167,11 +167,11 @@ SELECT s.tenant, s.data_source_id AS data_source, ref_retrievals, cur_retrievals
     coalesce(ref_documents, 0) AS ref_documents,
     coalesce(cur_documents, 0) AS cur_documents,
     coalesce(new_documents, 0) AS new_documents,
-    100.0 * new_documents / nullif(cur_documents, 0) AS new_percent,
-    100 * new_hits / nullif(cur_hits, 0) AS new_hits_percent,
+    100.0 * new_documents / nullif(cur_documents, 0) AS new_pct,
+    100 * new_hits / nullif(cur_hits, 0) AS new_hits_pct,
     coalesce(lost_documents, 0) AS lost_documents,
-    100.0 * lost_documents / nullif(ref_documents, 0) AS lost_percent,
-    100 * lost_hits / nullif(ref_hits, 0) AS lost_hits_percent,
+    100.0 * lost_documents / nullif(ref_documents, 0) AS lost_pct,
+    100 * lost_hits / nullif(ref_hits, 0) AS lost_hits_pct,
     coalesce(changed_documents, 0) AS changed_documents,
     coalesce(ref_scores, 0) AS ref_scores,
     coalesce(cur_scores, 0) AS cur_scores,

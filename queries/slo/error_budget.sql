@@ -7,7 +7,8 @@
 --   latency: outputs with a duration, good is at most latency_ms. accuracy: evaluations with a score, good is at least
 --   pass_score.
 -- note: The first row is the whole. After it each agent stands as if the objective held for it alone; bad_share says how
---   much of the whole's badness is its own. An agent of NULL is that of events that name none. Without an event there is no row.
+--   much of the whole's badness is its own. An agent of NULL is that of events that name none, and agents of the same id at several
+--   tenants are one row: ask with tenant. Without an event there is no row.
 -- param: to timestamp = now: the moment at which the period ends
 -- param: period choice(1d|7d|14d|28d|30d|90d) = 30d: length of the period, in days of 24 hours
 -- param: sli choice(latency|success|accuracy) = success: the indicator

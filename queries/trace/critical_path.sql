@@ -9,7 +9,8 @@
 -- note: Spans, their begin and end are those of trace_tree; parent, class, what and agent are the first by name where the events of a span differ. A
 --   span without length (no event tells its duration) has no time: its children count as its parent's. What of a child lies
 --   outside of its parent does not count. Time in which no span of a trace runs does not count. Traces count with the
---   events of the window. Spans whose ancestors go round in a circle, and what is deeper than 64 levels, are left out.
+--   events of the window. Spans whose ancestors go round in a circle, and what is deeper than 64 levels, are left out. Tools, models
+--   and agents of one name at several tenants are one row: ask with tenant.
 -- param: from timestamp = none: first moment of event_time
 -- param: to timestamp = none: moment before which event_time lies
 -- param: agent text = none: only time of spans of this agent, by its id, else its name

@@ -20,7 +20,7 @@ def action_ledger(log, p):
             "status": d.get("audit.status"), "approval": d.get("audit.approval.decision"), "approved_by": d.get("audit.approval.by"),
             "approved_at": show(when(at)) if at else None, "policy": None, "policy_decision": None, "idempotency_key": d.get("audit.idempotency_key"),
             "external_id": None, "tenant": e.get("tenant"), "session_id": e.get("sessionid"), "run_id": e.get("runid"), "event_id": e.get("id"),
-            "source": e.get("source"), "kafka_topic": e.place[0], "kafka_partition": e.place[1], "kafka_offset": e.place[2]})
+            "source": e.get("source"), "kafka_topic": e.place[0], "kafka_partition": e.place[1], "kafka_offset": e.place[2], "environment": e.get("environment")})
     return out
 
 
@@ -124,7 +124,7 @@ def unapproved_actions(log, p):
                     "resource": d.get("audit.action.resource"), "effect": effect, "approval_state": state, "decision": decision, "approved_by": by, "approved_at": at and show(at),
                     "lag_ms": ms(e.time, at) if at else None, "approval_on": on if given else None, "policy": d.get("audit.policy.id"), "policy_decision": d.get("audit.policy.decision"),
                     "tenant": e.get("tenant"), "run_id": e.get("runid"), "event_id": e.get("id"), "source": e.get("source"),
-                    "kafka_topic": e.place[0], "kafka_partition": e.place[1], "kafka_offset": e.place[2]})
+                    "kafka_topic": e.place[0], "kafka_partition": e.place[1], "kafka_offset": e.place[2], "environment": e.get("environment")})
     return out
 
 

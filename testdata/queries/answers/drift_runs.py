@@ -226,8 +226,8 @@ def source_row(tenant, source, ref, cur):
     psi, chance = score_psi(*scores)
     mean = lambda s: sum(s) / len(s) if s else None
     return {"tenant": tenant, "data_source": source, "ref_retrievals": len(ref), "cur_retrievals": len(cur), "ref_documents": len(docs[0]), "cur_documents": len(docs[1]),
-            "new_documents": len(new), "new_percent": percent(len(new), len(docs[1])), "new_hits_percent": percent(sum(docs[1][i] for i in new), sum(docs[1].values())),
-            "lost_documents": len(lost), "lost_percent": percent(len(lost), len(docs[0])), "lost_hits_percent": percent(sum(docs[0][i] for i in lost), sum(docs[0].values())),
+            "new_documents": len(new), "new_pct": percent(len(new), len(docs[1])), "new_hits_pct": percent(sum(docs[1][i] for i in new), sum(docs[1].values())),
+            "lost_documents": len(lost), "lost_pct": percent(len(lost), len(docs[0])), "lost_hits_pct": percent(sum(docs[0][i] for i in lost), sum(docs[0].values())),
             "changed_documents": len(changed), "ref_scores": len(scores[0]), "cur_scores": len(scores[1]), "ref_score": mean(scores[0]), "cur_score": mean(scores[1]),
             "score_psi": psi, "psi_by_chance": chance,
             "verdict": "no data" if psi is None else "drift" if psi >= 0.25 + chance else "watch" if psi >= 0.1 + chance else "stable"}
