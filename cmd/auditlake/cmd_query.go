@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -125,11 +126,13 @@ func newCannedQuery(a *app, q queries.Query) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if explain {
-				return a.explain(form.Format, func() (queries.Reading, error) { return session.ExplainQuery(cmd.Context(), q.Name, params) })
-			}
-			_, err = session.Query(cmd.Context(), q.Name, params, form, a.stdout)
-			return err
+			return a.watched(cmd.Context(), form.Format, func(w io.Writer) error {
+				if explain {
+					return a.explain(form.Format, func() (queries.Reading, error) { return session.ExplainQuery(cmd.Context(), q.Name, params) })
+				}
+				_, err := session.Query(cmd.Context(), q.Name, params, form, w)
+				return err
+			})
 		})
 	}
 	return cmd

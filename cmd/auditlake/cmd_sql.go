@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"os"
 	"strings"
@@ -51,22 +52,26 @@ nothing else and change nothing. --from and --to keep rows by event_time and sav
 		}
 		return a.withSession(cmd.Context(), s, func(_ *catalog.Catalog, session *queries.Session) error {
 			form, err := a.rows(out)
-			switch {
-			case err != nil:
+			if err != nil {
 				return err
-			case setup:
+			}
+			if setup {
 				script, err := session.SetupScript(cmd.Context())
 				if err != nil {
 					return err
 				}
 				return a.say("%s", strings.TrimSuffix(script, "\n"))
-			case explain:
-				return a.explain(form.Format, func() (queries.Reading, error) { return session.Explain(cmd.Context(), text) })
-			case analyze:
-				return session.Analyze(cmd.Context(), text, a.stdout)
 			}
-			_, err = session.SQL(cmd.Context(), text, form, a.stdout)
-			return err
+			return a.watched(cmd.Context(), form.Format, func(w io.Writer) error {
+				switch {
+				case explain:
+					return a.explain(form.Format, func() (queries.Reading, error) { return session.Explain(cmd.Context(), text) })
+				case analyze:
+					return session.Analyze(cmd.Context(), text, w)
+				}
+				_, err := session.SQL(cmd.Context(), text, form, w)
+				return err
+			})
 		})
 	}
 	return cmd
@@ -92,9 +97,13 @@ func (a *app) sqlText(args []string, file string, setup bool) (string, error) {
 	switch file {
 	case "":
 	case "-":
-		text, err = io.ReadAll(a.stdin)
+		text, err = readSQL(a.stdin)
 	default:
-		text, err = os.ReadFile(file)
+		var f *os.File
+		if f, err = os.Open(file); err == nil {
+			text, err = readSQL(f)
+			err = errors.Join(err, f.Close())
+		}
 	}
 	if err != nil {
 		return "", usagef("--file: %v", err)
@@ -103,4 +112,15 @@ func (a *app) sqlText(args []string, file string, setup bool) (string, error) {
 		return "", usagef("the SQL is empty: write a SELECT")
 	}
 	return string(text), nil
+}
+
+// maxSQL is far more than a question needs.
+const maxSQL = 1 << 20
+
+func readSQL(r io.Reader) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(r, maxSQL+1))
+	if err == nil && len(text) > maxSQL {
+		err = errors.New("it is larger than 1 MiB: is it SQL?")
+	}
+	return text, err
 }

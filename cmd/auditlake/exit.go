@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"strings"
 
 	"github.com/auditlake/auditlake/cmd/auditlake/internal/config"
+	"github.com/auditlake/auditlake/queries"
 )
 
 // Exit codes. Cron jobs rely on them: they do not change.
@@ -98,11 +100,31 @@ func (a *app) finish(ctx context.Context, err error) int {
 	if code == exitInterrupted {
 		text = context.Cause(ctx).Error()
 	}
-	text = strings.Join(strings.Fields(text), " ")
+	if wrong := (*queries.SQLError)(nil); errors.As(err, &wrong) {
+		text = cutValues(text)
+	}
+	text = queries.Visible(strings.Join(strings.Fields(text), " "))
 	if a.logsJSON() {
 		slog.New(slog.NewJSONHandler(a.stderr, nil)).Error(text, "exit_code", code)
 	} else {
 		_, _ = fmt.Fprintf(a.stderr, "auditlake: %s\n", text)
 	}
 	return code
+}
+
+// maxQuoted are the characters of a value that an error of DuckDB quotes: enough to
+// know it by. A value may be a payload, and this line goes to logs.
+const maxQuoted = 200
+
+// quotedValues finds what DuckDB's errors quote. A value may hold quotes itself: up
+// to the last one it counts as one.
+var quotedValues = regexp.MustCompile(`(?s)'.*'|Input: ".*"|"[^"]*"`)
+
+func cutValues(text string) string {
+	return quotedValues.ReplaceAllStringFunc(text, func(quoted string) string {
+		if runes := []rune(quoted); len(runes) > maxQuoted+2 {
+			return string(runes[:maxQuoted+1]) + "…" + string(runes[len(runes)-1:])
+		}
+		return quoted
+	})
 }

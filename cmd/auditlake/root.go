@@ -217,11 +217,12 @@ func (a *app) logsJSON() bool {
 
 // note tells the user something on stderr: results alone go to stdout.
 func (a *app) note(format string, args ...any) {
+	text := queries.Visible(fmt.Sprintf(format, args...))
 	if a.logsJSON() {
-		slog.New(slog.NewJSONHandler(a.stderr, nil)).Info(fmt.Sprintf(format, args...))
+		slog.New(slog.NewJSONHandler(a.stderr, nil)).Info(text)
 		return
 	}
-	_, _ = fmt.Fprintf(a.stderr, format+"\n", args...)
+	_, _ = fmt.Fprintln(a.stderr, text)
 }
 
 // say writes a line of the result.
