@@ -194,7 +194,7 @@ func (q *Query) check() error {
 }
 
 // reservedParams are flags that every query has, which a parameter cannot be.
-var reservedParams = []string{"config", "explain", "help", "json", "limit", "output", "param", "queries", "snapshot"}
+var reservedParams = []string{"columns", "config", "explain", "help", "json", "limit", "output", "param", "queries", "snapshot"}
 
 func (q *Query) param(name string) *Param {
 	if i := slices.IndexFunc(q.Params, func(p Param) bool { return p.Name == name }); i >= 0 {
