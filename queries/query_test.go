@@ -24,6 +24,8 @@ type golden struct {
 	Log    string            `json:"log"`
 	Params map[string]string `json:"params"`
 	Rows   []map[string]any  `json:"rows"`
+	// Error is in the text of the error that the query must answer with.
+	Error string `json:"error"`
 }
 
 func goldens(t *testing.T) (out []golden) {
@@ -42,6 +44,10 @@ func (g golden) matches(t *testing.T, s *Session) {
 	var got []map[string]any
 	var b strings.Builder
 	res, err := s.Query(context.Background(), g.Query, g.Params, Output{Format: JSON}, &b)
+	if g.Error != "" {
+		require.ErrorContains(t, err, g.Error)
+		return
+	}
 	require.NoError(t, err)
 	decode(t, b.String(), &got)
 	require.Len(t, got, len(g.Rows), b.String())

@@ -1,6 +1,6 @@
 -- title: Duplicate side effects
 -- question: Was one idempotency key committed twice?
--- window: from .. to
+-- window: from - 7d .. to
 -- note: Actions with effect committed, each event once (an event that its producer sent again is no second effect), by
 --   tenant and idempotency key; an empty key is none. Commits belong together while each follows the one before within
 --   `window` hours; a row is two or more of them.
@@ -8,10 +8,15 @@
 --   your keys are for. One external_id in all commits means that the target system took the second for a repeat of the
 --   first. compensated counts the undoings under the same tenant and key, from the first commit of the row to the next row's;
 --   state is compensated where they leave one commit at most, else open.
--- param: from timestamp = none: first moment of event_time
--- param: to timestamp = none: moment before which event_time lies
--- param: agent text = none: only this agent, by id or name
--- param: environment text = none: only this environment
+-- note: A row is of the time of its last commit: it is listed where that lies in from .. to. What came before from is read up
+--   to `window` hours back, and 7 days at most: so a commit of yesterday and its repeat of today are today's. With a
+--   `window` above 168 a repeat is missed that came later than 7 days, unless no from is given. A row of yesterday that goes on today is
+--   listed on both days, and n counts what was read.
+-- note: agent and environment choose rows of which some commit is of both; the row lists all of its commits.
+-- param: from timestamp = none: first moment of the last commit
+-- param: to timestamp = none: moment before which it lies
+-- param: agent text = none: only keys that this agent committed, by id or name
+-- param: environment text = none: only keys that were committed in this environment
 -- param: tenant text = none: only this tenant
 -- param: window number = 24: hours between two commits of a key that still belong together
 -- column: tenant VARCHAR: tenant
@@ -37,13 +42,13 @@ WITH effects AS (
         CASE WHEN action_effect = 'committed' THEN action_resource END AS resource,
         CASE WHEN action_effect = 'committed' THEN action_external_id END AS external_id,
         CASE WHEN action_effect = 'committed' THEN coalesce(agent_id, agent_name) END AS agent,
-        CASE WHEN action_effect = 'committed' THEN event_id END AS event_id
+        CASE WHEN action_effect = 'committed' THEN event_id END AS event_id,
+        CASE WHEN action_effect = 'committed' AND ($agent IS NULL OR agent_id = $agent OR agent_name = $agent)
+            AND ($environment IS NULL OR environment = $environment) THEN 1 END AS asked_for
     FROM agent_events
     WHERE event_class = 'action' AND action_effect IN ('committed', 'compensated') AND idempotency_key <> ''
-        AND ($from IS NULL OR event_time >= $from)
+        AND ($from IS NULL OR event_time >= CAST($from AS TIMESTAMP WITH TIME ZONE) - to_microseconds(CAST(greatest(least($window, 168), 0) * 3.6e9 AS BIGINT)))
         AND ($to IS NULL OR event_time < $to)
-        AND ($agent IS NULL OR agent_id = $agent OR agent_name = $agent)
-        AND ($environment IS NULL OR environment = $environment)
         AND ($tenant IS NULL OR tenant = $tenant)
 ),
 -- Most keys were committed once: they go before anything is sorted.
@@ -92,4 +97,6 @@ FROM grouped
 WHERE nth > 0
 GROUP BY tenant, idempotency_key, nth
 HAVING count(committed_at) > 1
+    AND count(asked_for) > 0
+    AND ($from IS NULL OR max(committed_at) >= $from)
 ORDER BY first_time, tenant NULLS FIRST, key, last_time, event_ids

@@ -4,9 +4,11 @@
 -- lists: subject
 -- note: One row per stored record, not per event: an event that its producer sent again is stored twice, and both copies are
 --   the subject's data. copy numbers the copies of an event that are listed.
--- note: by says why a row is listed. subject: the event names the subject. run or session: it names none, and another
+-- note: by says why a row is listed, the first of: subject: the event names the subject. run or session: it names none, and another
 --   event of the same run or session, of the same tenant, names this one; where several subjects share a session such
---   an event is listed for each. An event that names another subject is not listed. dead letter: a record that is no event
+--   an event is listed for each. called run: it names none, and its run was called by such a run (parent_run_id), or by
+--   one that was; that comes before session. principal: the subject is accountable for it, whatever other subject it names. Any other event that
+--   names another subject is not listed. dead letter: a record that is no event
 --   and holds the subject in quotes, or as a header's value; what it holds in another form is not found.
 -- note: from and to bound the search as well: a run is known for the subject's by its events within. For a full answer
 --   leave both out. Only what the log itself holds is listed: neither Kafka nor a backup.
@@ -17,7 +19,7 @@
 -- param: environment text = none: only this environment; leaves out dead letters
 -- param: tenant text = none: only this tenant; leaves out dead letters
 -- column: time TIMESTAMP WITH TIME ZONE: when it happened at the agent; for a dead letter when it was read
--- column: by VARCHAR: subject, run, session or dead letter
+-- column: by VARCHAR: subject, run, called run, session, principal or dead letter
 -- column: class VARCHAR: event class; for a dead letter its error class
 -- column: event_id VARCHAR: id of the event
 -- column: source VARCHAR: its producer
@@ -32,15 +34,30 @@
 -- column: kafka_topic VARCHAR: where the record stands in the log
 -- column: kafka_partition INTEGER: its topic partition
 -- column: kafka_offset BIGINT: its offset
-WITH named AS (
+WITH RECURSIVE named AS (
     SELECT tenant, run_id, session_id
     FROM agent_log
     WHERE subject = $subject
         AND ($from IS NULL OR event_time >= $from)
         AND ($to IS NULL OR event_time < $to)
 ),
+calls AS (
+    SELECT DISTINCT coalesce(tenant, '') AS tenant, tenant IS NULL AS no_tenant, parent_run_id, run_id
+    FROM agent_log
+    WHERE parent_run_id IS NOT NULL AND run_id IS NOT NULL
+        AND ($from IS NULL OR event_time >= $from)
+        AND ($to IS NULL OR event_time < $to)
+),
+-- The subject's runs and those that they called, each once: so a circle of calls comes to an end.
+runs_and_called AS (
+    SELECT coalesce(tenant, '') AS tenant, tenant IS NULL AS no_tenant, run_id, 'run' AS reason FROM named WHERE run_id IS NOT NULL
+    UNION
+    SELECT c.tenant, c.no_tenant, c.run_id, 'called run'
+    FROM runs_and_called r
+    JOIN calls c ON c.parent_run_id = r.run_id AND c.tenant = r.tenant AND c.no_tenant = r.no_tenant
+),
 runs_of AS (
-    SELECT DISTINCT coalesce(tenant, '') AS tenant, tenant IS NULL AS no_tenant, run_id FROM named WHERE run_id IS NOT NULL
+    SELECT tenant, no_tenant, run_id, max(reason) AS reason FROM runs_and_called GROUP BY tenant, no_tenant, run_id
 ),
 sessions_of AS (
     SELECT DISTINCT coalesce(tenant, '') AS tenant, tenant IS NULL AS no_tenant, session_id FROM named WHERE session_id IS NOT NULL
@@ -48,12 +65,12 @@ sessions_of AS (
 records AS (
     SELECT l.event_time, l.event_class, l.event_id, l.source, coalesce(l.agent_id, l.agent_name) AS agent, l.tenant, l.session_id, l.run_id,
         l.classification, l.regulation, l.kafka_topic, l.kafka_partition, l.kafka_offset, l.record_index,
-        CASE WHEN l.subject IS NOT NULL THEN 'subject' WHEN r.run_id IS NOT NULL THEN 'run' ELSE 'session' END AS reason
+        CASE WHEN l.subject = $subject THEN 'subject' WHEN l.subject IS NOT NULL THEN 'principal'
+            ELSE coalesce(r.reason, CASE WHEN s.session_id IS NOT NULL THEN 'session' ELSE 'principal' END) END AS reason
     FROM agent_log l
     LEFT JOIN runs_of r ON r.run_id = l.run_id AND r.tenant = coalesce(l.tenant, '') AND r.no_tenant = (l.tenant IS NULL)
     LEFT JOIN sessions_of s ON s.session_id = l.session_id AND s.tenant = coalesce(l.tenant, '') AND s.no_tenant = (l.tenant IS NULL)
-    WHERE (l.subject = $subject OR l.subject IS NULL)
-        AND (l.subject IS NOT NULL OR r.run_id IS NOT NULL OR s.session_id IS NOT NULL)
+    WHERE (l.subject = $subject OR l.principal_id = $subject OR l.subject IS NULL AND (r.run_id IS NOT NULL OR s.session_id IS NOT NULL))
         AND ($from IS NULL OR l.event_time >= $from)
         AND ($to IS NULL OR l.event_time < $to)
         AND ($agent IS NULL OR l.agent_id = $agent OR l.agent_name = $agent)

@@ -7,8 +7,9 @@
 -- note: approval_state says what lacks: none (nobody was asked, as far as is recorded), not approved (the decision is
 --   another than approved, in any case of letters), undecided (an approver or a time, and no decision), undated
 --   (approved, no one knows when) or late (approved after the action).
--- note: The approval is the action's own; where it records none, that of the tool call it was made by: the event that
---   its causation_id names, or a call of the same tenant, run and tool_call_id, up to a day before from. Of several
+-- note: The approval is the action's own; where it records none, that of the tool call it was made by (the event that
+--   its causation_id names, or a call of the same tenant, run and tool_call_id) or of the action as it was planned (effect planned;
+--   named by causation_id, or of the same tenant and idempotency key), up to a day before from. Of several
 --   the one that speaks most for the action counts. What a policy said is shown and is no approval.
 -- param: from timestamp = none: first moment of event_time
 -- param: to timestamp = none: moment before which event_time lies
@@ -28,7 +29,7 @@
 -- column: approved_by VARCHAR: who decided
 -- column: approved_at TIMESTAMP WITH TIME ZONE: when
 -- column: lag_ms DOUBLE: approved_at - time, milliseconds: above 0 the decision came after the action
--- column: approval_on VARCHAR: action or tool_call: which event records it
+-- column: approval_on VARCHAR: action, planned action or tool_call: which event records it
 -- column: policy VARCHAR: policy that was consulted
 -- column: policy_decision VARCHAR: what the policy said
 -- column: tenant VARCHAR: tenant
@@ -41,7 +42,7 @@
 -- column: environment VARCHAR: environment
 WITH done AS (
     SELECT event_time, agent_id, agent_name, principal_id, action_name, action_target, action_resource, action_effect, approval_decision, approved_by, approved_at,
-        policy_id, policy_decision, tenant, run_id, tool_call_id, coalesce(causation_source, source) AS cause_source, causation_id,
+        policy_id, policy_decision, tenant, run_id, tool_call_id, idempotency_key, coalesce(causation_source, source) AS cause_source, causation_id,
         event_id, source, kafka_topic, kafka_partition, kafka_offset, record_index,
         environment, approval_decision IS NOT NULL OR approved_by IS NOT NULL OR approved_at IS NOT NULL AS own
     FROM agent_events
@@ -54,13 +55,15 @@ WITH done AS (
         AND ($environment IS NULL OR environment = $environment)
         AND ($tenant IS NULL OR tenant = $tenant)
         AND ($actions IS NULL OR regexp_full_match(action_name,
-            -- a comma, blanks around it, is or; a star is anything; all other signs stand for themselves
-            regexp_replace(replace(regexp_replace(trim($actions), '[^a-zA-Z0-9*, ]', '\\\0', 'g'), '*', '.*'), ' *, *', '|', 'g')))
+            -- a comma, blanks around it, is or; a star is anything; all other signs stand for themselves, and only those of ASCII need a backslash
+            regexp_replace(replace(regexp_replace(trim($actions), '[^a-zA-Z0-9*, \x{80}-\x{10FFFF}]', '\\\0', 'g'), '*', '.*'), ' *, *', '|', 'g')))
 ),
-calls AS (
-    SELECT tenant, run_id, tool_call_id, source, event_id, approval_decision, approved_by, approved_at
+-- Tool calls and plans that an approval was given to.
+asked AS (
+    SELECT CASE event_class WHEN 'action' THEN 'planned action' ELSE event_class END AS approval_on,
+        tenant, run_id, tool_call_id, idempotency_key, source, event_id, approval_decision, approved_by, approved_at
     FROM agent_events
-    WHERE event_class = 'tool_call'
+    WHERE (event_class = 'tool_call' OR event_class = 'action' AND action_effect = 'planned')
         AND (approval_decision IS NOT NULL OR approved_by IS NOT NULL OR approved_at IS NOT NULL)
 ),
 approvals AS (
@@ -68,17 +71,22 @@ approvals AS (
     FROM done
     WHERE own
     UNION ALL
-    SELECT d.source, d.event_id, 'tool_call', c.approval_decision, c.approved_by, c.approved_at
+    SELECT d.source, d.event_id, c.approval_on, c.approval_decision, c.approved_by, c.approved_at
     FROM done d
-    JOIN calls c ON c.source = d.cause_source AND c.event_id = d.causation_id
+    JOIN asked c ON c.source = d.cause_source AND c.event_id = d.causation_id
     WHERE NOT d.own
     UNION ALL
-    SELECT d.source, d.event_id, 'tool_call', c.approval_decision, c.approved_by, c.approved_at
+    SELECT d.source, d.event_id, c.approval_on, c.approval_decision, c.approved_by, c.approved_at
     FROM done d
-    JOIN calls c ON c.run_id = d.run_id AND c.tool_call_id = d.tool_call_id AND c.tenant IS NOT DISTINCT FROM d.tenant
-    WHERE NOT d.own
+    JOIN asked c ON c.run_id = d.run_id AND c.tool_call_id = d.tool_call_id AND c.tenant IS NOT DISTINCT FROM d.tenant
+    WHERE NOT d.own AND c.approval_on = 'tool_call'
+    UNION ALL
+    SELECT d.source, d.event_id, c.approval_on, c.approval_decision, c.approved_by, c.approved_at
+    FROM done d
+    JOIN asked c ON c.idempotency_key = d.idempotency_key AND c.tenant IS NOT DISTINCT FROM d.tenant
+    WHERE NOT d.own AND c.approval_on = 'planned action' AND d.idempotency_key <> ''
 ),
--- 1 is approved before, by a tool call; of the others the one that speaks most for the action comes first.
+-- 1 is approved before, on a tool call or plan; of the others the one that speaks most for the action comes first.
 judged AS (
     SELECT d.*, a.approval_on, a.approval_decision AS decision, a.approved_by AS decided_by, a.approved_at AS decided_at,
         CASE
@@ -93,7 +101,7 @@ judged AS (
     LEFT JOIN approvals a ON a.source = d.source AND a.event_id = d.event_id
 ),
 ranked AS (
-    SELECT *, row_number() OVER (PARTITION BY source, event_id ORDER BY state, decided_at NULLS LAST, decision NULLS LAST, decided_by NULLS LAST) AS nth
+    SELECT *, row_number() OVER (PARTITION BY source, event_id ORDER BY state, decided_at NULLS LAST, decision NULLS LAST, decided_by NULLS LAST, approval_on) AS nth
     FROM judged
 )
 SELECT

@@ -10,7 +10,7 @@
 --   lies outside of from and to, and events without a run (or conversation), do not count.
 -- param: from timestamp = none: first moment of event_time
 -- param: to timestamp = none: moment before which event_time lies
--- param: agent text = none: only this agent, by id or name
+-- param: agent text = none: only actions of this agent, by id or name, whichever agent of the run retrieved
 -- param: environment text = none: only this environment
 -- param: tenant text = none: only this tenant
 -- param: within choice(run|session) = run: in what retrieval and action must meet
@@ -25,12 +25,12 @@
 WITH events AS (
     SELECT tenant, CASE WHEN $within = 'session' THEN session_id ELSE run_id END AS unit, event_class, event_time,
         CASE WHEN $within = 'run' THEN sequence END AS sequence,
-        coalesce(data_source_id, tool_name) AS data_source, action_target, action_effect
+        coalesce(data_source_id, tool_name) AS data_source, action_target, action_effect,
+        $agent IS NULL OR agent_id = $agent OR agent_name = $agent AS of_agent
     FROM agent_events
     WHERE event_class IN ('context_retrieval', 'action')
         AND ($from IS NULL OR event_time >= $from)
         AND ($to IS NULL OR event_time < $to)
-        AND ($agent IS NULL OR agent_id = $agent OR agent_name = $agent)
         AND ($environment IS NULL OR environment = $environment)
         AND ($tenant IS NULL OR tenant = $tenant)
 ),
@@ -50,7 +50,7 @@ fed AS (
         min(a.event_time) AS first_time, max(a.event_time) AS last_time
     FROM events a
     JOIN retrieved r ON r.unit = a.unit AND r.tenant IS NOT DISTINCT FROM a.tenant
-    WHERE a.event_class = 'action'
+    WHERE a.event_class = 'action' AND a.of_agent
         AND CASE WHEN a.sequence IS NULL THEN r.first_moment <= a.event_time
             ELSE coalesce(r.first_sequence < a.sequence, false) OR coalesce(r.first_unnumbered <= a.event_time, false) END
     GROUP BY a.tenant, a.unit, r.data_source, a.action_target

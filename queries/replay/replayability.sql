@@ -12,7 +12,8 @@
 --   be had from elsewhere. Whether the provider keeps a model version and honours a seed, no log can tell.
 -- note: none: something is missing for behaviour. missing names what is missing for byte, that for behaviour first.
 -- note: A run is one tenant's, counts where it began, and is followed for a day beyond from and to. A request and its
---   result are one tool call; a request without a result lacks it.
+--   result are one tool call: those of a run that name the same call, and of those that name none, the same tool. A request without a result lacks
+--   it, and a result without a request its arguments.
 -- param: from timestamp = none: first moment in which a run may begin
 -- param: to timestamp = none: moment before which it begins
 -- param: agent text = none: only runs in which this agent takes part, by id or name
@@ -97,6 +98,28 @@ events AS (
         AND ($run IS NULL OR run_id = $run)
         AND ($tenant IS NULL OR tenant = $tenant)
 ),
+-- Requests and results of each call.
+pairs AS (
+    SELECT tenant, run_id,
+        count(CASE WHEN tool_phase = 'request' THEN 1 END) AS requests,
+        count(CASE WHEN tool_phase = 'result' THEN 1 END) AS results
+    FROM agent_events
+    WHERE event_class = 'tool_call' AND tool_phase IN ('request', 'result')
+        AND run_id IS NOT NULL
+        AND ($run IS NULL OR run_id = $run)
+        AND ($tenant IS NULL OR tenant = $tenant)
+        AND ($from IS NULL OR event_time >= $from)
+        AND ($to IS NULL OR event_time < CAST($to AS TIMESTAMP WITH TIME ZONE) + INTERVAL 1 DAY)
+    GROUP BY tenant, run_id, tool_call_id, CASE WHEN tool_call_id IS NULL THEN tool_name END
+),
+paired AS (
+    SELECT tenant, run_id,
+        CAST(sum(greatest(requests, results)) AS BIGINT) AS calls,
+        CAST(sum(greatest(results - requests, 0)) AS BIGINT) AS without_request,
+        CAST(sum(greatest(requests - results, 0)) AS BIGINT) AS without_result
+    FROM pairs
+    GROUP BY tenant, run_id
+),
 -- A JSON null is nothing held.
 facts AS (
     SELECT *,
@@ -117,8 +140,6 @@ runs AS (
         count(CASE WHEN event_class = 'output' THEN 1 END) AS outputs,
         count(CASE WHEN event_class = 'prompt' THEN 1 END) AS prompts,
         count(CASE WHEN event_class = 'context_retrieval' THEN 1 END) AS retrievals,
-        count(CASE WHEN event_class = 'tool_call' AND tool_phase = 'request' THEN 1 END) AS requests,
-        count(CASE WHEN event_class = 'tool_call' AND tool_phase = 'result' THEN 1 END) AS results,
         count(CASE WHEN event_class = 'tool_call' AND coalesce(tool_phase, '') NOT IN ('request', 'result') THEN 1 END) AS whole_calls,
         -- for behaviour
         count(CASE WHEN event_class = 'prompt' AND NOT held_1 THEN 1 END) AS prompts_without_messages,
@@ -144,12 +165,13 @@ runs AS (
 counted AS (
     SELECT runs.*,
         called.run_id IS NOT NULL AS was_called,
-        whole_calls + greatest(requests, results) AS tool_calls,
-        calls_without_arguments + greatest(results - requests, 0) AS missing_arguments,
-        calls_without_result + greatest(requests - results, 0) AS missing_results
+        whole_calls + coalesce(paired.calls, 0) AS tool_calls,
+        calls_without_arguments + coalesce(paired.without_request, 0) AS missing_arguments,
+        calls_without_result + coalesce(paired.without_result, 0) AS missing_results
     FROM runs
     LEFT JOIN called ON called.run_id = runs.run_id AND called.tenant IS NOT DISTINCT FROM runs.tenant
     LEFT JOIN begun_before AS b ON b.run_id = runs.run_id AND b.tenant IS NOT DISTINCT FROM runs.tenant
+    LEFT JOIN paired ON paired.run_id = runs.run_id AND paired.tenant IS NOT DISTINCT FROM runs.tenant
     WHERE ($to IS NULL OR began < $to)
         AND b.run_id IS NULL
 ),

@@ -4,10 +4,12 @@
 -- lists: run
 -- note: Events stand in the producer's sequence where every event of the run has one, else by time; ties go by
 --   place in the log.
+-- note: A run is one tenant's: where several tenants have a run of this id, each stands by itself, seq and gap_ms too, those
+--   without a tenant first.
 -- param: run text = required: id of the run
 -- param: from timestamp = none: first moment of event_time; with it fewer files are read
 -- param: to timestamp = none: moment before which event_time lies
--- param: tenant text = none: only this tenant, where run ids are not unique
+-- param: tenant text = none: only this tenant's run
 -- param: summary_chars integer = 200: longest summary, in characters
 -- column: seq BIGINT: place in the run, from 1
 -- column: time TIMESTAMP WITH TIME ZONE: when it happened at the agent
@@ -17,6 +19,7 @@
 -- column: duration_ms DOUBLE: how long it took
 -- column: gap_ms DOUBLE: time since the event before, negative where sequence and clock disagree
 -- column: agent VARCHAR: the agent, its id, else its name
+-- column: tenant VARCHAR: tenant whose run it is
 -- column: event_id VARCHAR: id of the event
 -- column: source VARCHAR: its producer
 -- column: kafka_topic VARCHAR: where the record stands in the log
@@ -24,12 +27,13 @@
 -- column: kafka_offset BIGINT: its offset
 WITH run AS (
     SELECT *,
-        CASE WHEN count(*) OVER () = count(sequence) OVER () THEN sequence END AS in_order
+        CASE WHEN count(*) OVER whole = count(sequence) OVER whole THEN sequence END AS in_order
     FROM agent_events
     WHERE run_id = $run
         AND ($tenant IS NULL OR tenant = $tenant)
         AND ($from IS NULL OR event_time >= $from)
         AND ($to IS NULL OR event_time < $to)
+    WINDOW whole AS (PARTITION BY tenant)
 ),
 told AS (
     SELECT *,
@@ -57,11 +61,12 @@ SELECT
     duration_ms,
     date_diff('microsecond', lag(event_time) OVER place, event_time) / 1000 AS gap_ms,
     coalesce(agent_id, agent_name) AS agent,
+    tenant,
     event_id,
     source,
     kafka_topic,
     kafka_partition,
     kafka_offset
 FROM told
-WINDOW place AS (ORDER BY in_order NULLS FIRST, event_time, kafka_topic, kafka_partition, kafka_offset, record_index)
-ORDER BY seq
+WINDOW place AS (PARTITION BY tenant ORDER BY in_order NULLS FIRST, event_time, kafka_topic, kafka_partition, kafka_offset, record_index)
+ORDER BY tenant NULLS FIRST, seq

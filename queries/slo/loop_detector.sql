@@ -1,17 +1,19 @@
 -- title: Loop detector
 -- question: Which runs repeat a tool call?
--- window: from .. to
+-- window: from - 1d .. to + 1d
 -- note: A repeat is a call of the same tool with the same arguments in the same run; a run is listed, with the call, where there
 --   are more than max_repeat of them. Arguments are the same where their text is: of JSON in another order of keys, or with
 --   other blanks in a text, nobody knows. Calls whose arguments the log does not hold are left out, and so are calls outside of a run.
+-- note: A loop counts where its first call was, and is followed for a day beyond from and to; one that began within the
+--   day before from is not listed again.
 -- note: A request and its result are one call, told by the request. Retries (attempt above 1, or retry_of) are calls like any other;
 --   retries says how many they are.
 --   in_a_row counts calls that follow one another with no other tool call of the run between, in the producer's
 --   sequence where every call of the run has one, else by time; ties go by place in the log.
--- param: from timestamp = none: first moment of event_time
--- param: to timestamp = none: moment before which event_time lies
--- param: agent text = none: only this agent, by id or name
--- param: environment text = none: only this environment
+-- param: from timestamp = none: first moment of a loop's first call
+-- param: to timestamp = none: moment before which it lies
+-- param: agent text = none: only runs in which this agent called a tool, by id or name
+-- param: environment text = none: only runs in which a tool was called in this environment
 -- param: tenant text = none: only this tenant
 -- param: max_repeat integer(1..) = 3: so many times the same call is no loop
 -- column: tenant VARCHAR: tenant
@@ -30,18 +32,21 @@ WITH busy_runs AS (
     -- Where a tool is called often enough at all; that takes no payload.
     SELECT tenant, run_id
     FROM (
-        SELECT tenant, run_id, tool_name
+        SELECT tenant, run_id,
+            count(*) AS n,
+            -- a loop that began in the window has a call there
+            count(CASE WHEN ($from IS NULL OR event_time >= $from) AND ($to IS NULL OR event_time < $to) THEN 1 END) AS in_window,
+            count(CASE WHEN $agent IS NULL OR agent_id = $agent OR agent_name = $agent THEN 1 END) AS of_agent,
+            count(CASE WHEN $environment IS NULL OR environment = $environment THEN 1 END) AS of_environment
         FROM agent_events
         WHERE event_class = 'tool_call' AND coalesce(tool_phase, '') <> 'result' AND run_id IS NOT NULL
-            AND ($from IS NULL OR event_time >= $from)
-            AND ($to IS NULL OR event_time < $to)
-            AND ($agent IS NULL OR agent_id = $agent OR agent_name = $agent)
-            AND ($environment IS NULL OR environment = $environment)
+            AND ($from IS NULL OR event_time >= CAST($from AS TIMESTAMP WITH TIME ZONE) - INTERVAL 1 DAY)
+            AND ($to IS NULL OR event_time < CAST($to AS TIMESTAMP WITH TIME ZONE) + INTERVAL 1 DAY)
             AND ($tenant IS NULL OR tenant = $tenant)
         GROUP BY tenant, run_id, tool_name
-        HAVING count(*) > $max_repeat
-    ) AS busy_tools
+    ) AS tools
     GROUP BY tenant, run_id
+    HAVING count(CASE WHEN n > $max_repeat AND in_window > 0 THEN 1 END) > 0 AND sum(of_agent) > 0 AND sum(of_environment) > 0
 ),
 calls AS (
     SELECT e.tenant, e.run_id, coalesce(e.agent_id, e.agent_name) AS agent, e.tool_name, e.event_time,
@@ -51,10 +56,8 @@ calls AS (
     FROM agent_events AS e
     JOIN busy_runs AS b ON b.run_id = e.run_id AND b.tenant IS NOT DISTINCT FROM e.tenant
     WHERE e.event_class = 'tool_call' AND coalesce(e.tool_phase, '') <> 'result'
-        AND ($from IS NULL OR e.event_time >= $from)
-        AND ($to IS NULL OR e.event_time < $to)
-        AND ($agent IS NULL OR e.agent_id = $agent OR e.agent_name = $agent)
-        AND ($environment IS NULL OR e.environment = $environment)
+        AND ($from IS NULL OR e.event_time >= CAST($from AS TIMESTAMP WITH TIME ZONE) - INTERVAL 1 DAY)
+        AND ($to IS NULL OR e.event_time < CAST($to AS TIMESTAMP WITH TIME ZONE) + INTERVAL 1 DAY)
 ),
 ordered AS (
     SELECT *,
@@ -91,4 +94,6 @@ SELECT
 FROM counted
 GROUP BY tenant, run_id, tool_name, counted.arguments
 HAVING count(*) > $max_repeat
+    AND ($from IS NULL OR min(event_time) >= $from)
+    AND ($to IS NULL OR min(event_time) < $to)
 ORDER BY n DESC, tenant NULLS FIRST, run_id, tool NULLS FIRST, arguments_sha256

@@ -13,7 +13,7 @@
 --   and agents of one name at several tenants are one row: ask with tenant.
 -- param: from timestamp = none: first moment of event_time
 -- param: to timestamp = none: moment before which event_time lies
--- param: agent text = none: only time of spans of this agent, by its id, else its name
+-- param: agent text = none: only time of spans of this agent, by id or name
 -- param: environment text = none: only this environment
 -- param: tenant text = none: only this tenant
 -- param: trace_id text = none: only this trace
@@ -37,6 +37,7 @@ WITH RECURSIVE events AS NOT MATERIALIZED (
             WHEN 'context_retrieval' THEN data_source_id
             ELSE coalesce(response_model, request_model) END AS what,
         coalesce(agent_id, agent_name) AS agent,
+        $agent IS NULL OR coalesce(agent_id = $agent, false) OR coalesce(agent_name = $agent, false) AS of_agent,
         CAST(round(coalesce(CASE WHEN duration_ms < 0 THEN 0 WHEN duration_ms > 1e13 THEN 1e13 ELSE duration_ms END, 0) * 1000) AS BIGINT) AS took_us
     FROM agent_events
     WHERE trace_id IS NOT NULL AND span_id IS NOT NULL
@@ -48,10 +49,10 @@ WITH RECURSIVE events AS NOT MATERIALIZED (
 ),
 -- Numbers for tenants and for what to group by, in order of name: millions of spans are sorted, and numbers are short.
 labels AS MATERIALIZED (
-    SELECT tenant, class, what, agent,
+    SELECT tenant, class, what, agent, of_agent,
         CAST(dense_rank() OVER (ORDER BY tenant NULLS FIRST) AS INTEGER) AS tenant_no,
-        CAST(row_number() OVER (ORDER BY class, what NULLS FIRST, agent NULLS FIRST, tenant NULLS FIRST) AS INTEGER) AS label
-    FROM (SELECT DISTINCT tenant, class, what, agent FROM events) AS kinds
+        CAST(row_number() OVER (ORDER BY class, what NULLS FIRST, agent NULLS FIRST, of_agent, tenant NULLS FIRST) AS INTEGER) AS label
+    FROM (SELECT DISTINCT tenant, class, what, agent, of_agent FROM events) AS kinds
 ),
 spans AS MATERIALIZED (
     SELECT tenant_no, trace_a, trace_b, span,
@@ -61,7 +62,7 @@ spans AS MATERIALIZED (
         min(epoch_us(event_time) - CASE WHEN tool_phase = 'result' THEN took_us ELSE 0 END) AS begins,
         max(epoch_us(event_time) + CASE WHEN tool_phase = 'result' THEN 0 ELSE took_us END) AS ends
     FROM events AS e
-    JOIN labels AS l ON l.class = e.class AND l.what IS NOT DISTINCT FROM e.what AND l.agent IS NOT DISTINCT FROM e.agent AND l.tenant IS NOT DISTINCT FROM e.tenant
+    JOIN labels AS l ON l.class = e.class AND l.what IS NOT DISTINCT FROM e.what AND l.agent IS NOT DISTINCT FROM e.agent AND l.of_agent = e.of_agent AND l.tenant IS NOT DISTINCT FROM e.tenant
     GROUP BY tenant_no, trace_a, trace_b, span
 ),
 linked AS (
@@ -137,6 +138,6 @@ SELECT class, what,
 FROM by_label
 JOIN labels ON labels.label = by_label.label
 CROSS JOIN (SELECT sum(us) AS all_us FROM by_label) AS whole
-WHERE $agent IS NULL OR agent = $agent
+WHERE of_agent
 GROUP BY class, what
 ORDER BY path_ms DESC, class, what NULLS FIRST

@@ -1,8 +1,9 @@
 -- title: Tool health
 -- question: How often are tools called, how often do they fail or need a retry, and how long do they take?
 -- window: from .. to
--- note: A request and its result are one call: the events of a run that name the same call (of those that name none, the same
---   tool) are as many calls as there are requests or results, whichever are more. An attempt is a call: a tool that
+-- note: A request and its result are one call: the events of a run that name the same call (or none) and tool
+--   are as many calls as there are requests or results, whichever are more. What names a call and no tool is of the call's
+--   tool (the last by name, where the run gave its id to calls of several). An attempt is a call: a tool that
 --   needed three attempts was called three times, and two of them are retries (attempt above 1, or retry_of).
 -- note: A call has ended where the log holds its result, or tells it in one event, with a status; one that has not is still
 --   running, was cut off, or tells no status. Errors are those with status error; denied and cancelled stand apart. Percentages are of
@@ -41,18 +42,36 @@ WITH events AS (
         AND ($environment IS NULL OR environment = $environment)
         AND ($tenant IS NULL OR tenant = $tenant)
 ),
--- Calls that stand in two events; a result often names the call only.
+-- A result often names the call only: its tool is then that of the call.
+tool_of_call AS (
+    SELECT e.tenant, e.run_id, e.tool_call_id, max(e.tool_name) AS tool
+    FROM events AS e
+    JOIN (
+        SELECT DISTINCT tenant, run_id, tool_call_id
+        FROM events
+        WHERE phase IS NOT NULL AND tool_name IS NULL AND tool_call_id IS NOT NULL
+    ) AS unnamed ON unnamed.tool_call_id = e.tool_call_id AND unnamed.run_id IS NOT DISTINCT FROM e.run_id AND unnamed.tenant IS NOT DISTINCT FROM e.tenant
+    WHERE e.phase IS NOT NULL
+    GROUP BY e.tenant, e.run_id, e.tool_call_id
+),
+-- Events of calls that stand in two.
+halves AS (
+    SELECT e.* EXCLUDE (tool_name), coalesce(e.tool_name, t.tool) AS tool
+    FROM events AS e
+    LEFT JOIN tool_of_call AS t ON e.tool_name IS NULL
+        AND t.tool_call_id = e.tool_call_id AND t.run_id IS NOT DISTINCT FROM e.run_id AND t.tenant IS NOT DISTINCT FROM e.tenant
+    WHERE e.phase IS NOT NULL
+),
 paired AS (
     SELECT
-        max(tool_name) AS tool,
+        tool,
         greatest(count(CASE WHEN phase = 'request' THEN 1 END), count(CASE WHEN phase = 'result' THEN 1 END)) AS calls,
         greatest(count(CASE WHEN phase = 'request' AND is_retry THEN 1 END), count(CASE WHEN phase = 'result' AND is_retry THEN 1 END)) AS retries,
         CASE WHEN count(*) = 2 AND count(CASE WHEN phase = 'request' THEN 1 END) = 1
             THEN date_diff('microsecond', min(CASE WHEN phase = 'request' THEN event_time END), min(CASE WHEN phase = 'result' THEN event_time END)) / 1000 END AS between_ms,
-        tenant, run_id, tool_call_id, CASE WHEN tool_call_id IS NULL THEN tool_name END AS unnamed
-    FROM events
-    WHERE phase IS NOT NULL
-    GROUP BY tenant, run_id, tool_call_id, unnamed
+        tenant, run_id, tool_call_id
+    FROM halves
+    GROUP BY tenant, run_id, tool_call_id, tool
 ),
 -- How calls ended, one row each; and what is to be counted of calls, in rows of its own.
 facts AS (
@@ -66,11 +85,11 @@ facts AS (
     UNION ALL
     SELECT p.tool, 0, 0, e.status, e.error_type,
         CASE WHEN e.status IS NOT NULL THEN coalesce(e.duration_ms, CASE WHEN p.between_ms >= 0 THEN p.between_ms END) END
-    FROM events AS e
+    FROM halves AS e
     JOIN paired AS p ON p.tenant IS NOT DISTINCT FROM e.tenant
         AND p.run_id IS NOT DISTINCT FROM e.run_id
         AND p.tool_call_id IS NOT DISTINCT FROM e.tool_call_id
-        AND p.unnamed IS NOT DISTINCT FROM CASE WHEN e.tool_call_id IS NULL THEN e.tool_name END
+        AND p.tool IS NOT DISTINCT FROM e.tool
     WHERE e.phase = 'result'
 ),
 by_type AS (

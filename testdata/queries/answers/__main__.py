@@ -10,7 +10,7 @@ import importlib
 import json
 import os
 
-from log import Log
+from log import Log, Refusal
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 GOLDEN = os.path.join(os.path.dirname(HERE), "golden")
@@ -27,12 +27,17 @@ def main():
             for i, (log, params) in enumerate(cases):
                 if log not in logs:
                     logs[log] = Log(log)
-                write(answer.__name__, i, log, params, answer(logs[log], params))
+                try:
+                    write(answer.__name__, i, log, params, answer(logs[log], params))
+                except Refusal as refusal:
+                    write(answer.__name__, i, log, params, [], str(refusal))
 
 
-def write(query, i, log, params, rows):
+def write(query, i, log, params, rows, error=None):
     with open(os.path.join(GOLDEN, f"{query}.{i}.json"), "w", encoding="utf-8") as f:
-        f.write('{"query": %s, "log": %s, "params": %s, "rows": [\n' % tuple(map(json.dumps, (query, log, params))))
+        f.write('{"query": %s, "log": %s, "params": %s, ' % tuple(map(json.dumps, (query, log, params))))
+        f.write('"error": %s, ' % json.dumps(error) if error else "")
+        f.write('"rows": [\n')
         f.write(",\n".join(json.dumps(r, ensure_ascii=False) for r in rows))
         f.write("\n]}\n")
 

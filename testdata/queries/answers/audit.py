@@ -102,6 +102,7 @@ def chosen(names, name):
 def unapproved_actions(log, p):
     near = within(log.events(widened(p, 1)), {})
     calls = [e for e in near if e.cls == "tool_call" and approval(e)]
+    plans = [e for e in near if e.cls == "action" and e.data.get("audit.action.effect") == "planned" and approval(e)]
     out = []
     for e in sorted(within(near, p), key=lambda e: (e.time, e.place)):
         d = e.data
@@ -114,8 +115,10 @@ def unapproved_actions(log, p):
             cause = (e.get("causationsource") or e.get("source"), e.get("causationid"))
             call_id = d.get("gen_ai.tool.call.id")
             same = lambda c: call_id and e.get("runid") and [c.get("runid"), c.get("tenant"), c.data.get("gen_ai.tool.call.id")] == [e.get("runid"), e.get("tenant"), call_id]
-            on, found = "tool_call", [approval(c) for c in calls if c.key == cause or same(c)]
-            given = min(found, key=lambda g: (standing(g, e.time)[0], g[2] is None, g[2] or e.time), default=None)
+            key = d.get("audit.idempotency_key")
+            planned = lambda c: key and [c.get("tenant"), c.data.get("audit.idempotency_key")] == [e.get("tenant"), key]
+            found = [("tool_call", approval(c)) for c in calls if c.key == cause or same(c)] + [("planned action", approval(c)) for c in plans if c.key == cause or planned(c)]
+            on, given = min(found, key=lambda f: (standing(f[1], e.time)[0], f[1][2] is None, f[1][2] or e.time, f[0]), default=(None, None))
         state = standing(given, e.time)[1]
         if state == "approved":
             continue
@@ -165,10 +168,13 @@ def unexplained_actions(log, p):
 
 def duplicate_side_effects(log, p):
     keys = defaultdict(list)
-    for e in sorted(log.events(p), key=lambda e: (e.time, e.place)):
+    hours = float(p.get("window", 24))
+    near = log.events({k: v for k, v in widened(p, 7).items() if k in ("from", "to", "tenant")})
+    read = within(near, {"from": widened(p, min(hours, 168) / 24).get("from")})
+    for e in sorted(read, key=lambda e: (e.time, e.place)):
         if e.cls == "action" and e.data.get("audit.idempotency_key"):
             keys[e.get("tenant"), e.data["audit.idempotency_key"]].append(e)
-    apart, out = timedelta(hours=float(p.get("window", 24))), []
+    apart, out = timedelta(hours=hours), []
     for (tenant, key), events in keys.items():
         rows, last = [], None
         for e in events:
@@ -181,7 +187,8 @@ def duplicate_side_effects(log, p):
             elif effect == "compensated" and rows:
                 rows[-1][1].append(e)
         for done, undone in rows:
-            if len(done) < 2:
+            who = {k: p.get(k) for k in ("agent", "environment")}
+            if len(done) < 2 or not in_window(done[-1].time, p) or not within(done, who):
                 continue
             words = lambda values: ", ".join(sorted({v for v in values if v is not None})) or None
             data = lambda name: words(e.data.get("audit.action." + name) for e in done)
@@ -193,15 +200,20 @@ def duplicate_side_effects(log, p):
 
 def sensitive_access(log, p):
     levels = [v.strip().lower() for v in p["level"].split(",")] if p.get("level") else None
-    cells, calls = defaultdict(list), set()
+    cells, calls, tools = defaultdict(list), set(), defaultdict(set)
+    call_of = lambda e: (e.get("tenant"), e.get("runid"), e.data.get("gen_ai.tool.call.id"))
+    half_of = lambda e: e.cls == "tool_call" and e.data.get("audit.tool.phase") in ("request", "result") and None not in call_of(e)[1:]
+    for e in log.events({k: p.get(k) for k in ("from", "to")}):
+        if half_of(e) and e.data.get("gen_ai.tool.name") is not None:
+            tools[call_of(e)].add(e.data["gen_ai.tool.name"])
     for e in sorted(log.events(p), key=lambda e: e.time):
         level, regulation, d = (e.get("dataclassification") or "").lower() or None, e.get("dataregulation"), e.data
         if e.cls not in ("context_retrieval", "tool_call", "prompt", "input") or (level is None and regulation is None):
             continue
         if level not in levels if levels else level == "public":
             continue
-        cell = (e.get("tenant"), agent(e), e.cls, d.get("gen_ai.data_source.id") or d.get("gen_ai.tool.name"), level, regulation)
-        half = e.cls == "tool_call" and d.get("audit.tool.phase") in ("request", "result") and e.get("runid") and d.get("gen_ai.tool.call.id")
+        cell = (e.get("tenant"), agent(e), e.cls, d.get("gen_ai.data_source.id") or d.get("gen_ai.tool.name") or (max(tools[call_of(e)], default=None) if half_of(e) else None), level, regulation)
+        half = half_of(e)
         call = (cell, e.get("runid"), d.get("gen_ai.tool.call.id"))
         cells[cell].append((e.time, not half or call not in calls))
         if half:
@@ -215,14 +227,24 @@ def subject_access(log, p):
     who = p["subject"]
     rows = [e for e in log.rows if in_window(e.time, p)]
     marked = {(kind, e.get("tenant"), e.get(kind)) for e in rows for kind in ("runid", "sessionid") if e.get("subject") == who and e.get(kind) is not None}
+    called, todo = set(), [m for m in marked if m[0] == "runid"]
+    while todo:
+        _, tenant, run = todo.pop()
+        for e in rows:
+            more = ("runid", tenant, e.get("runid"))
+            if e.get("tenant") == tenant and e.get("parentrunid") == run and e.get("runid") is not None and more not in called:
+                called.add(more)
+                todo.append(more)
     seen, out = Counter(), []
     # Every row in the range is a copy, whatever else is asked for.
     for e in sorted(rows, key=lambda e: e.place):
-        in_it = [kind for kind in ("runid", "sessionid") if (kind, e.get("tenant"), e.get(kind)) in marked]
+        mine = lambda kind, known: (kind, e.get("tenant"), e.get(kind)) in known
+        in_it = [reason for kind, known, reason in (("runid", marked, "run"), ("runid", called, "called run"), ("sessionid", marked, "session")) if mine(kind, known)]
+        principal = "principal" if e.get("authid") == who else None
         if e.get("subject") is not None:
-            reason = "subject" if e.get("subject") == who else None
+            reason = "subject" if e.get("subject") == who else principal
         else:
-            reason = {"runid": "run", "sessionid": "session"}[in_it[0]] if in_it else None
+            reason = in_it[0] if in_it else principal
         if not reason or not within([e], p):
             continue
         seen[e.key] += 1

@@ -152,14 +152,14 @@ def document_blast_radius(log, p):
 
 def source_to_action(log, p):
     units = defaultdict(list)
-    for e in log.events(p):
+    for e in log.events({k: v for k, v in p.items() if k != "agent"}):
         unit = e.get("sessionid" if p.get("within") == "session" else "runid")
         if unit is not None:
             units[e.get("tenant"), unit].append(e)
     fed = defaultdict(lambda: defaultdict(list))
     for unit, events in units.items():
         for a in events:
-            if a.cls != "action":
+            if a.cls != "action" or (p.get("agent") and p["agent"] not in (a.get("agentid"), a.get("agentname"))):
                 continue
             comes = (lambda r, a: r.time <= a.time) if p.get("within") == "session" else before
             for source in {r.data.get("gen_ai.data_source.id") or r.data.get("gen_ai.tool.name") for r in events if r.cls == "context_retrieval" and comes(r, a)}:

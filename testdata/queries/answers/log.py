@@ -7,6 +7,10 @@ from decimal import Decimal
 FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "logs")
 
 
+class Refusal(Exception):
+    """The query answers with an error that has this text in it."""
+
+
 def when(text):
     """A time as a producer writes it, or as a parameter has it: a date is its first moment, UTC."""
     t = datetime.fromisoformat(text.replace("Z", "+00:00"))

@@ -3,7 +3,7 @@ import json
 from collections import defaultdict
 from datetime import timedelta
 
-from log import agent, in_window, show, text_of, when
+from log import Refusal, agent, in_window, show, text_of, when
 
 
 def number(x):
@@ -53,13 +53,20 @@ def cut(text, n):
 
 
 def run_timeline(log, p):
-    run = in_sequence([e for e in log.events(p) if e.get("runid") == p["run"]])
+    runs = defaultdict(list)
+    for e in log.events(p):
+        if e.get("runid") == p["run"]:
+            runs[e.get("tenant")].append(e)
+    return [row for tenant in sorted(runs, key=lambda t: (t is not None, t or "")) for row in timeline(in_sequence(runs[tenant]), p)]
+
+
+def timeline(run, p):
     out, before = [], None
     for i, e in enumerate(run):
         ms = e.data.get("audit.duration_ms")
         out.append({"seq": i + 1, "time": show(e.time), "class": e.cls, "summary": cut(summary(e), int(p.get("summary_chars", 200))), "status": e.data.get("audit.status"),
                     "duration_ms": None if ms is None else float(ms), "gap_ms": None if before is None else (e.time - before) / timedelta(milliseconds=1),
-                    "agent": agent(e), "event_id": e.get("id"), "source": e.get("source"), "kafka_topic": e.place[0],
+                    "agent": agent(e), "tenant": e.get("tenant"), "event_id": e.get("id"), "source": e.get("source"), "kafka_topic": e.place[0],
                     "kafka_partition": e.place[1], "kafka_offset": e.place[2]})
         before = e.time
     return out
@@ -90,8 +97,13 @@ def lacking(run, asked_by):
     phase = lambda e: e.data.get("audit.tool.phase") if e.data.get("audit.tool.phase") in ("request", "result") else None
     part = lambda what, n, total: [f"{what} ({n} of {total})"] if n else []
     prompts, outputs, calls, inputs, found = of("prompt"), of("output"), of("tool_call"), of("input"), of("context_retrieval")
-    asked, answered = sum(phase(e) == "request" for e in calls), sum(phase(e) == "result" for e in calls)
-    n_calls = len(calls) - asked - answered + max(asked, answered)
+    halves = defaultdict(lambda: [0, 0])
+    for e in calls:
+        if phase(e):
+            id = e.data.get("gen_ai.tool.call.id")
+            halves[(id, None) if id is not None else (None, e.data.get("gen_ai.tool.name"))][phase(e) == "result"] += 1
+    n_calls = sum(phase(e) is None for e in calls) + sum(map(max, halves.values()))
+    unasked, unanswered = sum(max(0, b - a) for a, b in halves.values()), sum(max(0, a - b) for a, b in halves.values())
     result = lambda e: holds(e, "gen_ai.tool.call.result") or (e.data.get("audit.status", "ok") != "ok" and holds(e, "error.type"))
 
     def documents(e, enough):
@@ -108,8 +120,8 @@ def lacking(run, asked_by):
         behaviour.append("request")
     behaviour += [] if outputs else ["outputs"]
     behaviour += part("output messages", sum(not holds(e, "gen_ai.output.messages") for e in outputs), len(outputs))
-    behaviour += part("tool arguments", sum(phase(e) != "result" and not holds(e, "gen_ai.tool.call.arguments") for e in calls) + max(0, answered - asked), n_calls)
-    behaviour += part("tool results", sum(phase(e) != "request" and not result(e) for e in calls) + max(0, asked - answered), n_calls)
+    behaviour += part("tool arguments", sum(phase(e) != "result" and not holds(e, "gen_ai.tool.call.arguments") for e in calls) + unasked, n_calls)
+    behaviour += part("tool results", sum(phase(e) != "request" and not result(e) for e in calls) + unanswered, n_calls)
     behaviour += part("documents", sum(not documents(e, lambda d: d.get("id") is not None) for e in found), len(found))
     byte = part("model version", sum(not holds(e, "gen_ai.response.model") for e in outputs), len(outputs))
     for name in ("seed", "temperature"):
@@ -169,6 +181,12 @@ def replay_diff(log, p):
     events = log.events({k: v for k, v in p.items() if k in ("from", "to")})
     tenants = {"a": p.get("tenant"), "b": p.get("tenant_b") or p.get("tenant")}
     runs = [in_sequence([e for e in events if e.get("runid") == p["run_" + side] and tenants[side] in (None, e.get("tenant"))]) for side in "ab"]
+    for side, run in zip("ab", runs):
+        if len({e.get("tenant") for e in run}) > 1:
+            raise Refusal(f"run_{side} is in several tenants: name one with --tenant")
+    for side, run, other in zip("ab", runs, runs[::-1]):
+        if other and not run:
+            raise Refusal(f"there is no run {p['run_' + side]} (run_{side})")
     out, same, chars = [], True, int(p.get("chars", 200))
     for i in range(max(map(len, runs))):
         pair = [run[i] if i < len(run) else None for run in runs]

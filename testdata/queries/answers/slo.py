@@ -4,7 +4,7 @@ from collections import defaultdict
 from datetime import timedelta
 from decimal import Decimal
 
-from log import agent, show, text_of, when, within
+from log import agent, in_window, show, text_of, when, within
 
 
 def rank(values, q):
@@ -119,11 +119,14 @@ def error_budget(log, p):
 
 def loop_detector(log, p):
     most, runs = int(p.get("max_repeat", 3)), defaultdict(list)
-    for e in log.events(p):
+    wide = {k: show(when(v) + timedelta(days=-1 if k == "from" else 1)) if k in ("from", "to") else v for k, v in p.items() if k in ("from", "to", "tenant")}
+    for e in log.events(wide):
         if e.cls == "tool_call" and e.data.get("audit.tool.phase") != "result" and e.get("runid") is not None:
             runs[e.get("tenant"), e.get("runid")].append(e)
     out = []
     for (tenant, run), calls in runs.items():
+        if any(not within(calls, {k: p.get(k)}) for k in ("agent", "environment")):
+            continue
         ordered = all(e.get("sequence") is not None for e in calls)
         calls.sort(key=lambda e: (int(e.get("sequence")) if ordered else 0, e.time, e.place))
         same, before, streak = defaultdict(list), None, 0
@@ -135,7 +138,7 @@ def loop_detector(log, p):
             longest[what] = max(longest[what], streak)
             same[what].append(e)
         for (tool, arguments), like in same.items():
-            if arguments is not None and len(like) > most:
+            if arguments is not None and len(like) > most and in_window(min(e.time for e in like), p):
                 out.append({"tenant": tenant, "run_id": run, "agent": min((a for a in map(agent, like) if a is not None), default=None), "tool": tool,
                             "arguments_sha256": hashlib.sha256(arguments.encode()).hexdigest(), "arguments": arguments[:200], "n": len(like),
                             "in_a_row": longest[tool, arguments], "retries": sum(e.data.get("audit.attempt", 1) > 1 or "audit.retry_of" in e.data for e in like),

@@ -111,8 +111,8 @@ def critical_path(log, p):
     for s in everything.values():
         s.parent = everything.get((s.tenant, s.trace, s.named(min)))
         kinds = ((e.cls, e.data.get("gen_ai.tool.name") if e.cls == "tool_call" else e.data.get("gen_ai.tool.name") or e.data.get("audit.action.name") if e.cls == "action"
-                  else e.data.get("gen_ai.data_source.id") if e.cls == "context_retrieval" else e.data.get("gen_ai.response.model") or e.data.get("gen_ai.request.model"), agent(e)) for e in s.events)
-        s.kind = min(kinds, key=lambda k: tuple(map(text, k)))
+                  else e.data.get("gen_ai.data_source.id") if e.cls == "context_retrieval" else e.data.get("gen_ai.response.model") or e.data.get("gen_ai.request.model"), agent(e), not p.get("agent") or p["agent"] in (e.get("agentid"), e.get("agentname"))) for e in s.events)
+        s.kind = min(kinds, key=lambda k: (*map(text, k[:3]), k[3]))
     kids = defaultdict(list)
     for s in everything.values():
         up, seen = s.parent, 0
@@ -140,32 +140,33 @@ def critical_path(log, p):
     for top in [k for k in kids if isinstance(k, tuple)]:
         back(top, min(s.begin for s in kids[top]), max(s.end for s in kids[top]))
     whole, cells = sum(time.values()), defaultdict(lambda: [0, 0])
-    for (cls, what, who), n in count.items():
-        if p.get("agent", who) == who:
+    for (cls, what, who, wanted), n in count.items():
+        if wanted:
             cells[cls, what][0] += n
-            cells[cls, what][1] += time[cls, what, who]
+            cells[cls, what][1] += time[cls, what, who, wanted]
     rows = [{"class": cls, "what": what, "spans": n, "path_ms": us / 1000, "share": us / whole, "mean_ms": us / 1000 / n} for (cls, what), (n, us) in cells.items()]
     return sorted(rows, key=lambda r: (-r["path_ms"], r["class"], text(r["what"])))
 
 
 def tool_health(log, p):
-    calls, pairs = [], defaultdict(lambda: ([], []))  # (tool, is a retry, status, error type, ms)
+    pairs, tools, events = defaultdict(lambda: ([], [])), defaultdict(set), [e for e in log.events(p) if e.cls == "tool_call"]
+    call_of = lambda e: (e.get("tenant"), e.get("runid"), e.data.get("gen_ai.tool.call.id"))
+    for e in events:
+        if e.data.get("audit.tool.phase") in ("request", "result") and call_of(e)[2] is not None and e.data.get("gen_ai.tool.name") is not None:
+            tools[call_of(e)].add(e.data["gen_ai.tool.name"])
     retry = lambda e: e.data.get("audit.attempt", 1) > 1 or "audit.retry_of" in e.data
     end = lambda e, tool, between: (tool, e.data.get("audit.status"), e.data.get("error.type"), e.data.get("audit.duration_ms", between))
     n, retries, ends = Counter(), Counter(), defaultdict(list)
-    for e in log.events(p):
+    for e in events:
         d = e.data
-        if e.cls != "tool_call":
-            continue
         phase, tool, call = d.get("audit.tool.phase"), d.get("gen_ai.tool.name"), d.get("gen_ai.tool.call.id")
         if phase in ("request", "result"):
-            pairs[e.get("tenant"), e.get("runid"), call, None if call else tool][phase == "result"].append(e)
+            pairs[e.get("tenant"), e.get("runid"), call, max(tools[call_of(e)], default=None) if tool is None else tool][phase == "result"].append(e)
         else:
             n[tool] += 1
             retries[tool] += retry(e)
             ends[tool].append(end(e, tool, None))
-    for asked, answered in pairs.values():
-        tool = max((e.data["gen_ai.tool.name"] for e in asked + answered if e.data.get("gen_ai.tool.name") is not None), default=None)
+    for (*_, tool), (asked, answered) in pairs.items():
         n[tool] += max(len(asked), len(answered))
         retries[tool] += max(sum(map(retry, asked)), sum(map(retry, answered)))
         between = None
