@@ -225,5 +225,7 @@ CASES = {
         ("edge", {"within": "session"}),
         ("one", {}),
         ("empty", {}),
+        ("crossed", {"agent": "payer"}),
+        ("crossed", {"agent": "finder"}),
     ],
 }

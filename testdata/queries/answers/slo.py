@@ -190,6 +190,11 @@ CASES = {
         ("edge", {"max_repeat": "1", "environment": "prod"}),
         ("one", {}),
         ("empty", {}),
+        ("crossed", {}),
+        ("crossed", {"from": "2026-07-04", "to": "2026-07-05"}),
+        ("crossed", {"from": "2026-07-05", "to": "2026-07-06"}),
+        ("crossed", {"agent": "boss"}),
+        ("crossed", {"agent": "worker", "environment": "dr"}),
     ],
     sli_daily: [
         ("base", {}),

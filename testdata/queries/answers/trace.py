@@ -216,6 +216,9 @@ CASES = {
         ("base", {}),
         ("one", {}),
         ("empty", {}),
+        ("crossed", {}),
+        ("crossed", {"agent": "Ada"}),
+        ("crossed", {"agent": "a1"}),
     ],
     tool_health: [
         ("base", {}),
@@ -229,5 +232,7 @@ CASES = {
         ("edge", {}),
         ("one", {}),
         ("empty", {}),
+        ("crossed", {}),
+        ("crossed", {"tool": "pay", "tenant": "acme"}),
     ],
 }
