@@ -5,8 +5,11 @@
 //
 //	go run ./bench -events 400000 -rounds 3
 //	go run ./bench freshness
+//	go run ./bench queries -extensions DIR
 //
-// The second form measures how soon an event can be queried; see docs/operating.md.
+// The second form measures how soon an event can be queried, see docs/operating.md;
+// the third how long the canned queries take, beside the same SQL through DuckDB's
+// iceberg extension.
 // Both run as child processes; CPU seconds and peak memory are what the kernel
 // says of them. The broker is a process of its own and is not counted. Exit
 // code 1: something failed, or -least-ratio or -most-memory does not hold.
@@ -43,6 +46,12 @@ func main() {
 	}
 	if len(os.Args) > 1 && os.Args[1] == "freshness" {
 		exit(runFreshness(os.Args[2:]))
+	}
+	if len(os.Args) > 1 && os.Args[1] == "queries" {
+		exit(runQueries(os.Args[2:]))
+	}
+	if len(os.Args) > 1 && os.Args[1] == "iceberg" {
+		exit(runIceberg(os.Args[2:]))
 	}
 	var o options
 	flag.IntVar(&o.events, "events", 400_000, "events to generate")
