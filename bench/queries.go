@@ -108,8 +108,6 @@ func (q *queryBench) makeLake() error {
 }
 
 // ask runs SQL through the binary and gives the rows.
-func (q *queryBench) filesOf(args []string) (string, error) { return "", nil }
-
 func (q *queryBench) ask(args ...string) ([][]string, error) {
 	out, err := exec.Command(q.binary, append([]string{"-c", q.config}, args...)...).Output()
 	if err != nil {
@@ -296,6 +294,28 @@ func (q *queryBench) measureQuery(c canned, s span, about map[string]string) (m 
 	m.ours, m.theirs = medianWall(ours), [2]result{medianWall(theirs[0]), medianWall(theirs[1])}
 	m.files, err = q.filesOf(args)
 	return m, err
+}
+
+// filesOf says how many of its tables' data files a question reads.
+func (q *queryBench) filesOf(args []string) (string, error) {
+	out, err := exec.Command(q.binary, append(args[:len(args):len(args)], "--explain", "--json")...).Output()
+	if err != nil {
+		return "", fmt.Errorf("%s --explain: %w", strings.Join(args, " "), err)
+	}
+	var says struct {
+		Tables []struct {
+			Files int `json:"files"`
+			Total int `json:"files_total"`
+		} `json:"tables"`
+	}
+	if err := json.Unmarshal(out, &says); err != nil {
+		return "", err
+	}
+	files, total := 0, 0
+	for _, t := range says.Tables {
+		files, total = files+t.Files, total+t.Total
+	}
+	return fmt.Sprintf("%d of %d", files, total), nil
 }
 
 func medianWall(rs []result) result {
