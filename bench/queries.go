@@ -126,7 +126,7 @@ func (q *queryBench) ask(args ...string) ([][]string, error) {
 
 // span is a time range that is asked about, and for a comparison the two that
 // are held against each other.
-type span struct{ name, from, to, refFrom, refTo string }
+type span struct{ name, from, to, refFrom, refTo, period string }
 
 func (q *queryBench) run() error {
 	list, err := q.list()
@@ -147,8 +147,8 @@ func (q *queryBench) run() error {
 	}
 	middle := first.Add(last.Sub(first) / 2).Truncate(24 * time.Hour)
 	spans := []span{
-		{"1 d", day(middle), day(middle.AddDate(0, 0, 1)), day(middle.AddDate(0, 0, -1)), day(middle)},
-		{fmt.Sprintf("%.0f d", last.Sub(first).Hours()/24), day(first), day(last), day(first), day(middle)},
+		{"1 d", day(middle), day(middle.AddDate(0, 0, 1)), day(middle.AddDate(0, 0, -1)), day(middle), "1d"},
+		{fmt.Sprintf("%.0f d", last.Sub(first).Hours()/24), day(first), day(last), day(first), day(middle), "30d"},
 	}
 	fmt.Printf("%s events of %s classes from %s to %s, %s, %d cores of %s, load %s; median of %d\n\n", lake[0][0], lake[0][1], lake[0][2], lake[0][3],
 		runtime.Version(), runtime.NumCPU(), cpuModel(), load(), q.rounds)
@@ -229,6 +229,8 @@ func (c canned) values(s span, about map[string]string) map[string]string {
 			out[p.Name] = s.from
 		case p.Name == "to":
 			out[p.Name] = s.to
+		case p.Name == "period":
+			out[p.Name] = s.period
 		case p.Required:
 			out[p.Name] = about[p.Name]
 		}
@@ -337,12 +339,12 @@ func toFile(cmd *exec.Cmd, path string) (result, error) {
 	return r, errors.Join(err, f.Close())
 }
 
-func csvRows(path string) (int, error) {
+func csvRows(path string) (rows int, err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return 0, err
 	}
-	defer f.Close()
+	defer func() { err = errors.Join(err, f.Close()) }()
 	r := csv.NewReader(f)
 	r.ReuseRecord = true // what this process holds counts as a child's peak until the child is loaded
 	for n := -1; ; n++ {
