@@ -50,7 +50,7 @@ func (o *Output) check(w io.Writer) error {
 	if !slices.Contains(Formats, o.Format) && o.Format != formatAnalyzed {
 		return usagef("the form %q is not known: take table, csv, json, ndjson or parquet", o.Format)
 	}
-	if f, ok := w.(*os.File); ok && o.Format == Parquet {
+	if f, ok := w.(interface{ Stat() (os.FileInfo, error) }); ok && o.Format == Parquet {
 		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
 			return usagef("Parquet is no text for a terminal: send it to a file, with > result.parquet")
 		}

@@ -34,17 +34,17 @@ func makeRunDir(parent string) (dir string, remove func() error, err error) {
 	if dir, err = os.MkdirTemp(parent, runPrefix); err != nil {
 		return "", nil, fmt.Errorf("make a folder for temporary files: %w", err)
 	}
-	lock, err := openOwnDir(dir)
-	if err != nil {
-		return "", nil, errors.Join(fmt.Errorf("make a folder for temporary files: %w", err), os.RemoveAll(dir))
+	unlock := func() error { return nil }
+	// Some file systems have no locks, or owners and modes of their own: there nobody
+	// takes this folder for abandoned either, and what killed runs left stays.
+	if lock, err := openOwnDir(dir); err == nil {
+		_ = lock.take()
+		unlock = lock.Close
 	}
-	// Where a file system has no locks, nobody can take this one either, and what
-	// killed runs left stays.
-	_ = lock.take()
 	liveRuns.Store(dir, nil)
 	return dir, func() error {
 		// The lock ends last: who takes it meanwhile would remove what this removes.
-		err := errors.Join(os.RemoveAll(dir), lock.Close())
+		err := errors.Join(os.RemoveAll(dir), unlock())
 		liveRuns.Delete(dir)
 		return err
 	}, nil

@@ -126,7 +126,7 @@ func newCannedQuery(a *app, q queries.Query) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.watched(cmd.Context(), form.Format, func(w io.Writer) error {
+			return a.watched(cmd.Context(), func(w io.Writer) error {
 				if explain {
 					return a.explain(form.Format, func() (queries.Reading, error) { return session.ExplainQuery(cmd.Context(), q.Name, params) })
 				}

@@ -62,7 +62,7 @@ nothing else and change nothing. --from and --to keep rows by event_time and sav
 				}
 				return a.say("%s", strings.TrimSuffix(script, "\n"))
 			}
-			return a.watched(cmd.Context(), form.Format, func(w io.Writer) error {
+			return a.watched(cmd.Context(), func(w io.Writer) error {
 				switch {
 				case explain:
 					return a.explain(form.Format, func() (queries.Reading, error) { return session.Explain(cmd.Context(), text) })

@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/auditlake/auditlake/queries"
 )
 
 func main() {
@@ -21,10 +23,12 @@ func main() {
 		// The second one leaves at once. That loses nothing: the sink starts again
 		// from what the tables hold.
 		<-signals
+		queries.RemoveRunFolders()
 		os.Exit(exitInterrupted)
 	}()
 	stop := profile()
-	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.LookupEnv, exit: os.Exit}
+	code := a.run(ctx, os.Args[1:])
 	stop()
 	os.Exit(code)
 }
@@ -42,6 +46,10 @@ func wasInterrupted(ctx context.Context) bool {
 // run is the program without its process: tests call it as main does.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, getenv: os.LookupEnv}
+	return a.run(ctx, args)
+}
+
+func (a *app) run(ctx context.Context, args []string) int {
 	if err := a.openLibrary(args); err != nil {
 		return a.finish(ctx, err)
 	}

@@ -20,6 +20,7 @@ type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	getenv         func(string) (string, bool)
+	exit           func(int) // ends the process; nil where that is not the program's own
 
 	configPath   string
 	logLevel     string

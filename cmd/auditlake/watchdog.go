@@ -40,19 +40,23 @@ type watchdog struct {
 
 // watched runs do, which asks one question, and ends the process where sql.timeout,
 // an interruption or sql.memory_limit have not ended it. A reader that is slow, a
-// pager for one, is not counted: out is where the result goes.
-func (a *app) watched(ctx context.Context, form queries.Format, do func(out io.Writer) error) error {
-	w := &watchdog{a: a, timeout: a.cfg.SQL.Timeout.Std(), since: time.Now(), exit: os.Exit}
+// pager for one, is not counted: out is where the result goes. Only a process of
+// its own is watched, not one that calls the program as a function.
+func (a *app) watched(ctx context.Context, do func(out io.Writer) error) error {
+	if a.exit == nil {
+		return do(a.stdout)
+	}
+	w := &watchdog{a: a, timeout: a.cfg.SQL.Timeout.Std(), since: time.Now(), exit: a.exit}
 	if limit := a.cfg.SQL.MemoryLimit.Bytes(); limit > 0 {
 		w.memory = limit + besideMemory
 	}
 	done := make(chan struct{})
 	defer close(done)
 	go w.watch(ctx, done)
-	if form == queries.Parquet {
-		return do(a.stdout) // which must be no terminal: let that be seen
-	}
-	return do(&watchedWriter{w, a.stdout})
+	stdout := a.stdout
+	defer func() { a.stdout = stdout }()
+	a.stdout = &watchedWriter{w, stdout} // for what does not take out, too
+	return do(a.stdout)
 }
 
 func (w *watchdog) watch(ctx context.Context, done <-chan struct{}) {
@@ -92,10 +96,10 @@ func (w *watchdog) over(ctx context.Context, now, interrupted time.Time) error {
 	case !interrupted.IsZero() && now.Sub(interrupted) > grace:
 		return ctx.Err()
 	case w.memory > 0 && held > w.memory:
-		return fmt.Errorf("the query was ended: the process holds %s, more than sql.memory_limit and %s beside it: narrow it with --from and --to, make smaller texts and lists, or raise the limit",
+		return fmt.Errorf("the query was ended: the process holds %s, more than sql.memory_limit and %s beside it: narrow it with --from and --to, make smaller texts and lists, write many rows with -o csv, or raise the limit",
 			ui.Bytes(held), ui.Bytes(besideMemory))
 	case late:
-		return fmt.Errorf("the query was ended: it did not stop within %s after its time, sql.timeout %s: it makes a huge value, or is nested too deeply", ui.Duration(grace), w.timeout)
+		return fmt.Errorf("the query was ended: it did not stop within %s after its time, sql.timeout %s: probably it makes a huge value, or is nested too deeply", ui.Duration(grace), w.timeout)
 	}
 	return nil
 }
@@ -110,6 +114,14 @@ func (o *watchedWriter) Write(p []byte) (int, error) {
 	o.w.wait(true)
 	defer o.w.wait(false)
 	return o.to.Write(p)
+}
+
+// Stat tells who writes Parquet whether that would go to a terminal.
+func (o *watchedWriter) Stat() (os.FileInfo, error) {
+	if f, ok := o.to.(*os.File); ok {
+		return f.Stat()
+	}
+	return nil, os.ErrInvalid
 }
 
 func (w *watchdog) wait(writing bool) {
