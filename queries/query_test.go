@@ -46,6 +46,8 @@ func (g golden) matches(t *testing.T, s *Session) {
 	res, err := s.Query(context.Background(), g.Query, g.Params, Output{Format: JSON}, &b)
 	if g.Error != "" {
 		require.ErrorContains(t, err, g.Error)
+		var usage *UsageError
+		require.ErrorAs(t, err, &usage, "what a query refuses is usage")
 		return
 	}
 	require.NoError(t, err)
@@ -350,6 +352,7 @@ func TestValuesThatTheRowsRefuseAreUsage(t *testing.T) {
 		{"variant_compare", map[string]string{"experiment": "tone", "shares": "calm=2,warm=1"}, "--shares calm=2,warm=1 has none for variant terse of experiment tone"},
 		{"variant_compare", map[string]string{"experiment": "tone", "shares": "calm=2,warm=x"}, "--shares is a number above 0 for each variant, as A=9,B=1, and not calm=2,warm=x"},
 		{"pass_k", map[string]string{"task": "nosuch"}, "no evaluation with a score has the attribute nosuch, which --task names: it is session, subject, position or an attribute"},
+		{"replay_diff", map[string]string{"run_a": "r0", "run_b": "nobody"}, "there is no run nobody (run_b): its id, --tenant, --tenant_b, --from or --to must be another"},
 		{"burn_rate", map[string]string{"objective": "99.9", "to": "2026-07-03"}, "objective is the share that must be good, between 0 and 1: 0.999, not 99.9"},
 		{"error_budget", map[string]string{"objective": "1", "to": "2026-07-03"}, "objective is the share that must be good, between 0 and 1: 0.999, not 99.9"},
 	} {

@@ -8,10 +8,11 @@
 --   your keys are for. One external_id in all commits means that the target system took the second for a repeat of the
 --   first. compensated counts the undoings under the same tenant and key, from the first commit of the row to the next row's;
 --   state is compensated where they leave one commit at most, else open.
--- note: A row is of the time of its last commit: it is listed where that lies in from .. to. What came before from is read up
---   to `window` hours back, and 7 days at most: so a commit of yesterday and its repeat of today are today's. With a
+-- note: A row is of the time of its last commit: it is listed where that lies in from .. to. What came up to 7 days before from
+--   is read: so a commit of yesterday and its repeat of today are today's. With a
 --   `window` above 168 a repeat is missed that came later than 7 days, unless no from is given. A row of yesterday that goes on today is
---   listed on both days, and n counts what was read.
+--   listed on both days. n, compensated and state are of what was read: what is undone from to on is still open, and of a row that
+--   began before those 7 days a part is left out.
 -- note: agent and environment choose rows of which some commit is of both; the row lists all of its commits.
 -- param: from timestamp = none: first moment of the last commit
 -- param: to timestamp = none: moment before which it lies
@@ -47,7 +48,7 @@ WITH effects AS (
             AND ($environment IS NULL OR environment = $environment) THEN 1 END AS asked_for
     FROM agent_events
     WHERE event_class = 'action' AND action_effect IN ('committed', 'compensated') AND idempotency_key <> ''
-        AND ($from IS NULL OR event_time >= CAST($from AS TIMESTAMP WITH TIME ZONE) - to_microseconds(CAST(greatest(least($window, 168), 0) * 3.6e9 AS BIGINT)))
+        AND ($from IS NULL OR event_time >= CAST($from AS TIMESTAMP WITH TIME ZONE) - INTERVAL 7 DAY)
         AND ($to IS NULL OR event_time < $to)
         AND ($tenant IS NULL OR tenant = $tenant)
 ),

@@ -4,7 +4,8 @@
 -- note: What comes into an agent's context counts as read: events of class context_retrieval, tool_call, prompt and input
 --   that carry a classification or a regulation. What an agent writes (output, action) does not. A tool call that is told in
 --   two events, request and result, of one tenant, run and tool_call_id counts once where both carry the same labels. Where one of the
---   two names no tool, the other's is its tool (the last by name, where the run gave that id to calls of several).
+--   two names neither data source nor tool, it has what the other names, the data source before the tool (the last by name, where the run gave that id to
+--   several calls).
 -- note: Without `level` every classification counts but public, and a regulation without a classification too. Levels
 --   are compared as words, in any case of letters; that one is above another is known to your organisation, not to the log.
 -- param: from timestamp = none: first moment of event_time
@@ -39,9 +40,9 @@ WITH labelled AS (
         AND ($environment IS NULL OR environment = $environment)
         AND ($tenant IS NULL OR tenant = $tenant)
 ),
--- The tools of calls of which a labelled event names none; what names it may carry no label.
-tool_of_call AS (
-    SELECT e.tenant, e.run_id, e.tool_call_id, max(e.tool_name) AS tool
+-- Data sources or tools of calls of which a labelled event names none; what names it may carry no label.
+named_by_call AS (
+    SELECT e.tenant, e.run_id, e.tool_call_id, max(coalesce(e.data_source_id, e.tool_name)) AS source_or_tool
     FROM agent_events AS e
     JOIN (SELECT DISTINCT tenant, call_run, call FROM labelled WHERE call IS NOT NULL AND source_or_tool IS NULL) AS l
         ON l.call = e.tool_call_id AND l.call_run = e.run_id AND l.tenant IS NOT DISTINCT FROM e.tenant
@@ -51,9 +52,9 @@ tool_of_call AS (
     GROUP BY e.tenant, e.run_id, e.tool_call_id
 ),
 named AS (
-    SELECT l.*, coalesce(l.source_or_tool, t.tool) AS data_source
+    SELECT l.*, coalesce(l.source_or_tool, c.source_or_tool) AS data_source
     FROM labelled AS l
-    LEFT JOIN tool_of_call AS t ON l.source_or_tool IS NULL AND t.tool_call_id = l.call AND t.run_id = l.call_run AND t.tenant IS NOT DISTINCT FROM l.tenant
+    LEFT JOIN named_by_call AS c ON l.source_or_tool IS NULL AND c.tool_call_id = l.call AND c.run_id = l.call_run AND c.tenant IS NOT DISTINCT FROM l.tenant
 ),
 reads AS (
     SELECT tenant, agent, event_class, data_source, classification, regulation, count(*) AS n, min(event_time) AS first_time, max(event_time) AS last_time

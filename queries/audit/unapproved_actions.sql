@@ -9,8 +9,8 @@
 --   (approved, no one knows when) or late (approved after the action).
 -- note: The approval is the action's own; where it records none, that of the tool call it was made by (the event that
 --   its causation_id names, or a call of the same tenant, run and tool_call_id) or of the action as it was planned (effect planned;
---   named by causation_id, or of the same tenant and idempotency key), up to a day before from. Of several
---   the one that speaks most for the action counts. What a policy said is shown and is no approval.
+--   named by causation_id, or of the same tenant, idempotency key, action and target: a key is not what was approved), up to a day
+--   before from. Of several the one that speaks most for the action counts. What a policy said is shown and is no approval.
 -- param: from timestamp = none: first moment of event_time
 -- param: to timestamp = none: moment before which event_time lies
 -- param: agent text = none: only this agent, by id or name
@@ -61,7 +61,7 @@ WITH done AS (
 -- Tool calls and plans that an approval was given to.
 asked AS (
     SELECT CASE event_class WHEN 'action' THEN 'planned action' ELSE event_class END AS approval_on,
-        tenant, run_id, tool_call_id, idempotency_key, source, event_id, approval_decision, approved_by, approved_at
+        tenant, run_id, tool_call_id, idempotency_key, action_name, action_target, source, event_id, approval_decision, approved_by, approved_at
     FROM agent_events
     WHERE (event_class = 'tool_call' OR event_class = 'action' AND action_effect = 'planned')
         AND (approval_decision IS NOT NULL OR approved_by IS NOT NULL OR approved_at IS NOT NULL)
@@ -84,6 +84,7 @@ approvals AS (
     SELECT d.source, d.event_id, c.approval_on, c.approval_decision, c.approved_by, c.approved_at
     FROM done d
     JOIN asked c ON c.idempotency_key = d.idempotency_key AND c.tenant IS NOT DISTINCT FROM d.tenant
+        AND c.action_name IS NOT DISTINCT FROM d.action_name AND c.action_target IS NOT DISTINCT FROM d.action_target
     WHERE NOT d.own AND c.approval_on = 'planned action' AND d.idempotency_key <> ''
 ),
 -- 1 is approved before, on a tool call or plan; of the others the one that speaks most for the action comes first.

@@ -10,8 +10,9 @@
 --   input its model, sampling, prompt and tools), result (and status, error type; effect of an action, ids and
 --   versions of documents, score), text (messages; system instructions). same: none of them.
 -- note: Ids, times, durations, tokens, costs and finish reasons differ from run to run and are not compared; nor are the models of an output.
--- note: A run is one tenant's: an id that several tenants have (events without a tenant are one more) is refused until
---   --tenant, or --tenant_b for run_b, says whose is meant. Where one of the runs is not there, that is refused too; where neither is,
+-- note: A run is one tenant's: an id that several tenants have is refused until
+--   --tenant, or --tenant_b for run_b, says whose is meant. Where its events name one tenant or none, those that name none are of the run, unless
+--   a tenant is asked for. Where one of the runs is not there, that is refused too; where neither is,
 --   nothing is listed.
 -- param: run_a text = required: id of one run
 -- param: run_b text = required: id of the other
@@ -87,16 +88,16 @@ found AS (
     SELECT
         count(CASE WHEN side = 'a' THEN 1 END) AS events_a,
         count(CASE WHEN side = 'b' THEN 1 END) AS events_b,
-        count(DISTINCT CASE WHEN side = 'a' THEN tenant END) + max(CASE WHEN side = 'a' AND tenant IS NULL THEN 1 ELSE 0 END) AS tenants_a,
-        count(DISTINCT CASE WHEN side = 'b' THEN tenant END) + max(CASE WHEN side = 'b' AND tenant IS NULL THEN 1 ELSE 0 END) AS tenants_b
+        count(DISTINCT CASE WHEN side = 'a' THEN tenant END) AS tenants_a,
+        count(DISTINCT CASE WHEN side = 'b' THEN tenant END) AS tenants_b
     FROM steps
 ),
 asked AS (
     SELECT CASE
-        WHEN tenants_a > 1 THEN error('run_a is in several tenants: name one with --tenant')
-        WHEN tenants_b > 1 THEN error('run_b is in several tenants: name one with --tenant, or with --tenant_b where it is not that of run_a')
-        WHEN events_a = 0 AND events_b > 0 THEN error('there is no run ' || $run_a || ' (run_a): its id, --tenant, --from or --to must be another')
-        WHEN events_b = 0 AND events_a > 0 THEN error('there is no run ' || $run_b || ' (run_b): its id, --tenant, --tenant_b, --from or --to must be another')
+        WHEN tenants_a > 1 THEN error('usage: run_a is in several tenants: name one with --tenant')
+        WHEN tenants_b > 1 THEN error('usage: run_b is in several tenants: name one with --tenant, or with --tenant_b where it is not that of run_a')
+        WHEN events_a = 0 AND events_b > 0 THEN error('usage: there is no run ' || $run_a || ' (run_a): its id, --tenant, --from or --to must be another')
+        WHEN events_b = 0 AND events_a > 0 THEN error('usage: there is no run ' || $run_b || ' (run_b): its id, --tenant, --tenant_b, --from or --to must be another')
         ELSE true END AS can_be_compared
     FROM found
 ),

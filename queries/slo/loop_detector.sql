@@ -1,16 +1,17 @@
 -- title: Loop detector
 -- question: Which runs repeat a tool call?
--- window: from - 1d .. to + 1d
+-- window: from - 1d .. to
 -- note: A repeat is a call of the same tool with the same arguments in the same run; a run is listed, with the call, where there
 --   are more than max_repeat of them. Arguments are the same where their text is: of JSON in another order of keys, or with
 --   other blanks in a text, nobody knows. Calls whose arguments the log does not hold are left out, and so are calls outside of a run.
--- note: A loop counts where its first call was, and is followed for a day beyond from and to; one that began within the
---   day before from is not listed again.
+-- note: A loop is of the time of its last call: it is listed where that lies in from .. to. Calls of up to a day before from
+--   are read, and none from to on. So a loop that goes on is listed in each window in which it called, and n, in_a_row, retries and first
+--   are of what was read.
 -- note: A request and its result are one call, told by the request. Retries (attempt above 1, or retry_of) are calls like any other;
 --   retries says how many they are.
 --   in_a_row counts calls that follow one another with no other tool call of the run between, in the producer's
 --   sequence where every call of the run has one, else by time; ties go by place in the log.
--- param: from timestamp = none: first moment of a loop's first call
+-- param: from timestamp = none: first moment of a loop's last call
 -- param: to timestamp = none: moment before which it lies
 -- param: agent text = none: only runs in which this agent called a tool, by id or name
 -- param: environment text = none: only runs in which a tool was called in this environment
@@ -34,14 +35,14 @@ WITH busy_runs AS (
     FROM (
         SELECT tenant, run_id,
             count(*) AS n,
-            -- a loop that began in the window has a call there
-            count(CASE WHEN ($from IS NULL OR event_time >= $from) AND ($to IS NULL OR event_time < $to) THEN 1 END) AS in_window,
+            -- a loop whose last call is in the window has a call there
+            count(CASE WHEN $from IS NULL OR event_time >= $from THEN 1 END) AS in_window,
             count(CASE WHEN $agent IS NULL OR agent_id = $agent OR agent_name = $agent THEN 1 END) AS of_agent,
             count(CASE WHEN $environment IS NULL OR environment = $environment THEN 1 END) AS of_environment
         FROM agent_events
         WHERE event_class = 'tool_call' AND coalesce(tool_phase, '') <> 'result' AND run_id IS NOT NULL
             AND ($from IS NULL OR event_time >= CAST($from AS TIMESTAMP WITH TIME ZONE) - INTERVAL 1 DAY)
-            AND ($to IS NULL OR event_time < CAST($to AS TIMESTAMP WITH TIME ZONE) + INTERVAL 1 DAY)
+            AND ($to IS NULL OR event_time < $to)
             AND ($tenant IS NULL OR tenant = $tenant)
         GROUP BY tenant, run_id, tool_name
     ) AS tools
@@ -57,7 +58,7 @@ calls AS (
     JOIN busy_runs AS b ON b.run_id = e.run_id AND b.tenant IS NOT DISTINCT FROM e.tenant
     WHERE e.event_class = 'tool_call' AND coalesce(e.tool_phase, '') <> 'result'
         AND ($from IS NULL OR e.event_time >= CAST($from AS TIMESTAMP WITH TIME ZONE) - INTERVAL 1 DAY)
-        AND ($to IS NULL OR e.event_time < CAST($to AS TIMESTAMP WITH TIME ZONE) + INTERVAL 1 DAY)
+        AND ($to IS NULL OR e.event_time < $to)
 ),
 ordered AS (
     SELECT *,
@@ -94,6 +95,5 @@ SELECT
 FROM counted
 GROUP BY tenant, run_id, tool_name, counted.arguments
 HAVING count(*) > $max_repeat
-    AND ($from IS NULL OR min(event_time) >= $from)
-    AND ($to IS NULL OR min(event_time) < $to)
+    AND ($from IS NULL OR max(event_time) >= $from)
 ORDER BY n DESC, tenant NULLS FIRST, run_id, tool NULLS FIRST, arguments_sha256

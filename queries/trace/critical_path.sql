@@ -6,8 +6,8 @@
 --   back from the end (Jaeger; CRISP, Zhang et al., USENIX ATC 2022), but for this: where the span that ends last began
 --   while another was running, the path goes on in that one, where CRISP drops it. So the shares add up to 1, and speeding up what
 --   has a share of 0.3 by a tenth speeds up the whole by about 0.03.
--- note: Spans, their begin and end are those of trace_tree; parent, class, what and agent are the first by name where the events of a span differ. A
---   span without length (no event tells its duration) has no time: its children count as its parent's. What of a child lies
+-- note: Spans, their begin and end are those of trace_tree; parent, class, what and agent are the first by name where the events of a span differ; where one
+--   of them tells that agent's id and name, the span is found by both. A span without length (no event tells its duration) has no time: its children count as its parent's. What of a child lies
 --   outside of its parent does not count. Time in which no span of a trace runs does not count. Traces count with the
 --   events of the window. Spans whose ancestors go round in a circle, and what is deeper than 64 levels, are left out. Tools, models
 --   and agents of one name at several tenants are one row: ask with tenant.
@@ -51,7 +51,8 @@ WITH RECURSIVE events AS NOT MATERIALIZED (
 labels AS MATERIALIZED (
     SELECT tenant, class, what, agent, of_agent,
         CAST(dense_rank() OVER (ORDER BY tenant NULLS FIRST) AS INTEGER) AS tenant_no,
-        CAST(row_number() OVER (ORDER BY class, what NULLS FIRST, agent NULLS FIRST, of_agent, tenant NULLS FIRST) AS INTEGER) AS label
+        -- of_agent first: a span is the agent's where one of its events says so, and takes the lowest number of its events
+        CAST(row_number() OVER (ORDER BY class, what NULLS FIRST, agent NULLS FIRST, of_agent DESC, tenant NULLS FIRST) AS INTEGER) AS label
     FROM (SELECT DISTINCT tenant, class, what, agent, of_agent FROM events) AS kinds
 ),
 spans AS MATERIALIZED (

@@ -116,7 +116,8 @@ def unapproved_actions(log, p):
             call_id = d.get("gen_ai.tool.call.id")
             same = lambda c: call_id and e.get("runid") and [c.get("runid"), c.get("tenant"), c.data.get("gen_ai.tool.call.id")] == [e.get("runid"), e.get("tenant"), call_id]
             key = d.get("audit.idempotency_key")
-            planned = lambda c: key and [c.get("tenant"), c.data.get("audit.idempotency_key")] == [e.get("tenant"), key]
+            asked = lambda x: [x.get("tenant"), *map(x.data.get, ("audit.idempotency_key", "audit.action.name", "audit.action.target"))]
+            planned = lambda c: key and asked(c) == asked(e)
             found = [("tool_call", approval(c)) for c in calls if c.key == cause or same(c)] + [("planned action", approval(c)) for c in plans if c.key == cause or planned(c)]
             on, given = min(found, key=lambda f: (standing(f[1], e.time)[0], f[1][2] is None, f[1][2] or e.time, f[0]), default=(None, None))
         state = standing(given, e.time)[1]
@@ -169,8 +170,7 @@ def unexplained_actions(log, p):
 def duplicate_side_effects(log, p):
     keys = defaultdict(list)
     hours = float(p.get("window", 24))
-    near = log.events({k: v for k, v in widened(p, 7).items() if k in ("from", "to", "tenant")})
-    read = within(near, {"from": widened(p, min(hours, 168) / 24).get("from")})
+    read = log.events({k: v for k, v in widened(p, 7).items() if k in ("from", "to", "tenant")})
     for e in sorted(read, key=lambda e: (e.time, e.place)):
         if e.cls == "action" and e.data.get("audit.idempotency_key"):
             keys[e.get("tenant"), e.data["audit.idempotency_key"]].append(e)
@@ -200,21 +200,22 @@ def duplicate_side_effects(log, p):
 
 def sensitive_access(log, p):
     levels = [v.strip().lower() for v in p["level"].split(",")] if p.get("level") else None
-    cells, calls, tools = defaultdict(list), set(), defaultdict(set)
+    cells, calls, names = defaultdict(list), set(), defaultdict(set)
     call_of = lambda e: (e.get("tenant"), e.get("runid"), e.data.get("gen_ai.tool.call.id"))
     half_of = lambda e: e.cls == "tool_call" and e.data.get("audit.tool.phase") in ("request", "result") and None not in call_of(e)[1:]
+    name_of = lambda e: e.data.get("gen_ai.data_source.id") or e.data.get("gen_ai.tool.name")
     for e in log.events({k: p.get(k) for k in ("from", "to")}):
-        if half_of(e) and e.data.get("gen_ai.tool.name") is not None:
-            tools[call_of(e)].add(e.data["gen_ai.tool.name"])
+        if half_of(e) and name_of(e):
+            names[call_of(e)].add(name_of(e))
     for e in sorted(log.events(p), key=lambda e: e.time):
-        level, regulation, d = (e.get("dataclassification") or "").lower() or None, e.get("dataregulation"), e.data
+        level, regulation = (e.get("dataclassification") or "").lower() or None, e.get("dataregulation")
         if e.cls not in ("context_retrieval", "tool_call", "prompt", "input") or (level is None and regulation is None):
             continue
         if level not in levels if levels else level == "public":
             continue
-        cell = (e.get("tenant"), agent(e), e.cls, d.get("gen_ai.data_source.id") or d.get("gen_ai.tool.name") or (max(tools[call_of(e)], default=None) if half_of(e) else None), level, regulation)
+        cell = (e.get("tenant"), agent(e), e.cls, name_of(e) or (max(names[call_of(e)], default=None) if half_of(e) else None), level, regulation)
         half = half_of(e)
-        call = (cell, e.get("runid"), d.get("gen_ai.tool.call.id"))
+        call = (cell, *call_of(e))
         cells[cell].append((e.time, not half or call not in calls))
         if half:
             calls.add(call)
@@ -322,6 +323,7 @@ CASES = {
         ("crossed", {"actions": "*weisung (*, p?y"}),
         ("crossed", {"from": "2026-07-07"}),
         ("crossed", {"from": "2026-07-07T09:00:00Z"}),
+        ("crossed", {"from": "2026-07-13"}),
     ],
     unexplained_actions: [
         ("lineage", {}),
@@ -356,6 +358,8 @@ CASES = {
         ("crossed", {"window": "240", "from": "2026-07-10"}),
         ("crossed", {"window": "0.001", "from": "2026-07-03"}),
         ("crossed", {"window": "150", "from": "2026-07-10", "tenant": "acme"}),
+        ("crossed", {"from": "2026-07-14T09:00:00Z"}),
+        ("crossed", {"from": "2026-07-14T09:00:00Z", "window": "12"}),
     ],
     sensitive_access: [
         ("audit", {}),
@@ -369,6 +373,7 @@ CASES = {
         ("empty", {}),
         ("crossed", {}),
         ("crossed", {"level": "secret", "from": "2026-07-08T10:00:08Z"}),
+        ("crossed", {"from": "2026-07-13"}),
     ],
     subject_access: [
         ("base", {"subject": "user:3", "to": "2026-03-02"}),

@@ -182,7 +182,7 @@ def replay_diff(log, p):
     tenants = {"a": p.get("tenant"), "b": p.get("tenant_b") or p.get("tenant")}
     runs = [in_sequence([e for e in events if e.get("runid") == p["run_" + side] and tenants[side] in (None, e.get("tenant"))]) for side in "ab"]
     for side, run in zip("ab", runs):
-        if len({e.get("tenant") for e in run}) > 1:
+        if len({e.get("tenant") for e in run} - {None}) > 1:
             raise Refusal(f"run_{side} is in several tenants: name one with --tenant")
     for side, run, other in zip("ab", runs, runs[::-1]):
         if other and not run:
@@ -250,6 +250,8 @@ CASES = {
         ("crossed", {"run_a": "nobody", "run_b": "other"}),
         ("crossed", {"run_a": "same", "run_b": "other", "tenant": "globex"}),
         ("crossed", {"run_a": "nobody", "run_b": "noone"}),
+        ("crossed", {"run_a": "half named", "run_b": "other"}),
+        ("crossed", {"run_a": "half named", "run_b": "half named", "tenant_b": "acme"}),
     ],
     run_timeline: [
         ("base", {"run": "r5"}),

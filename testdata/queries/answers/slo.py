@@ -119,7 +119,7 @@ def error_budget(log, p):
 
 def loop_detector(log, p):
     most, runs = int(p.get("max_repeat", 3)), defaultdict(list)
-    wide = {k: show(when(v) + timedelta(days=-1 if k == "from" else 1)) if k in ("from", "to") else v for k, v in p.items() if k in ("from", "to", "tenant")}
+    wide = {k: show(when(v) - timedelta(days=1)) if k == "from" else v for k, v in p.items() if k in ("from", "to", "tenant")}
     for e in log.events(wide):
         if e.cls == "tool_call" and e.data.get("audit.tool.phase") != "result" and e.get("runid") is not None:
             runs[e.get("tenant"), e.get("runid")].append(e)
@@ -138,7 +138,7 @@ def loop_detector(log, p):
             longest[what] = max(longest[what], streak)
             same[what].append(e)
         for (tool, arguments), like in same.items():
-            if arguments is not None and len(like) > most and in_window(min(e.time for e in like), p):
+            if arguments is not None and len(like) > most and in_window(max(e.time for e in like), p):
                 out.append({"tenant": tenant, "run_id": run, "agent": min((a for a in map(agent, like) if a is not None), default=None), "tool": tool,
                             "arguments_sha256": hashlib.sha256(arguments.encode()).hexdigest(), "arguments": arguments[:200], "n": len(like),
                             "in_a_row": longest[tool, arguments], "retries": sum(e.data.get("audit.attempt", 1) > 1 or "audit.retry_of" in e.data for e in like),
@@ -195,6 +195,9 @@ CASES = {
         ("crossed", {"from": "2026-07-05", "to": "2026-07-06"}),
         ("crossed", {"agent": "boss"}),
         ("crossed", {"agent": "worker", "environment": "dr"}),
+        ("crossed", {"from": "2026-07-05T00:00:02Z", "to": "2026-07-05T00:00:03Z"}),
+        ("crossed", {"from": "2026-07-05T00:00:04Z"}),
+        ("crossed", {"from": "2026-07-05T23:59:58Z", "to": "2026-07-07"}),
     ],
     sli_daily: [
         ("base", {}),

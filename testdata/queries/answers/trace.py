@@ -112,7 +112,7 @@ def critical_path(log, p):
         s.parent = everything.get((s.tenant, s.trace, s.named(min)))
         kinds = ((e.cls, e.data.get("gen_ai.tool.name") if e.cls == "tool_call" else e.data.get("gen_ai.tool.name") or e.data.get("audit.action.name") if e.cls == "action"
                   else e.data.get("gen_ai.data_source.id") if e.cls == "context_retrieval" else e.data.get("gen_ai.response.model") or e.data.get("gen_ai.request.model"), agent(e), not p.get("agent") or p["agent"] in (e.get("agentid"), e.get("agentname"))) for e in s.events)
-        s.kind = min(kinds, key=lambda k: (*map(text, k[:3]), k[3]))
+        s.kind = min(kinds, key=lambda k: (*map(text, k[:3]), not k[3]))
     kids = defaultdict(list)
     for s in everything.values():
         up, seen = s.parent, 0
@@ -133,7 +133,8 @@ def critical_path(log, p):
             until, since = min(last.end, now), max(last.begin, begin)
             idle += now - until
             count[last.kind] += 1
-            time[last.kind] += back(last, since, until)
+            own = back(last, since, until)  # first, since spans below may be of the same kind
+            time[last.kind] += own
             now = since
         return idle
 
@@ -219,6 +220,8 @@ CASES = {
         ("crossed", {}),
         ("crossed", {"agent": "Ada"}),
         ("crossed", {"agent": "a1"}),
+        ("crossed", {"agent": "Cy"}),
+        ("crossed", {"agent": "a3"}),
     ],
     tool_health: [
         ("base", {}),

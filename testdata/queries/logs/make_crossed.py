@@ -3,7 +3,7 @@
 
 One run id at two tenants and at none. A key committed on both sides of midnight, by two agents, and again after days. A loop over midnight, of
 two agents. Approvals on plans. Tool calls whose requests and results do not belong together, and call ids that a run gives
-twice. Runs that a subject's run called, in a circle and at another tenant. An agent that has an id and a name.
+twice. Runs that a subject's run called, in a circle and at another tenant. An agent that has an id and a name. A plan's key on what was not planned.
 """
 import json
 
@@ -23,8 +23,8 @@ for i, (who, cls, number) in enumerate([(ACME, "prompt", 1), (GLOBEX, "prompt", 
 send("t6", "prompt", "01T10:01:00", {}, runid="other")
 
 
-def act(id, time, effect="committed", key=None, agent="payer", name="pay", who=ACME, approved=None, **more):
-    data = {"audit.action.name": name, "audit.action.target": "bank", "audit.action.effect": effect}
+def act(id, time, effect="committed", key=None, agent="payer", name="pay", who=ACME, approved=None, target="bank", **more):
+    data = {"audit.action.name": name, "audit.action.target": target, "audit.action.effect": effect}
     if key is not None:
         data["audit.idempotency_key"] = key
     if approved:
@@ -124,8 +124,8 @@ send("s12", "output", "09T10:00:11", {}, runid="m4", parentrunid="m9")
 send("s13", "output", "09T10:00:12", {}, sessionid="sm")
 
 # An agent with an id and a name in a trace; and one that finds what another acts upon.
-def span(id, n, parent, ms, **more):
-    send(id, "tool_call", "11T10:00:00", {"gen_ai.tool.name": "build", "audit.duration_ms": ms}, traceparent=f"00-{7:032x}-{n:016x}-01",
+def span(id, n, parent, ms, trace=7, **more):
+    send(id, "tool_call", "11T10:00:00", {"gen_ai.tool.name": "build", "audit.duration_ms": ms}, traceparent=f"00-{trace:032x}-{n:016x}-01",
          **({"parentspanid": f"{parent:016x}"} if parent else {}), **more)
 
 
@@ -136,12 +136,43 @@ send("f1", "context_retrieval", "12T10:00:00", {"gen_ai.data_source.id": "wiki"}
 act("f2", "12T10:00:01", approved="approved", runid="found")
 act("f3", "12T10:00:02", approved="approved", runid="found", agent="clerk")
 
+# A plan whose key others took too: for another target, for another action, and for none.
+act("b1", "13T09:00:00", "planned", "plan 5", approved="approved")
+act("b2", "13T10:00:00", key="plan 5", target="casino")
+act("b3", "13T10:00:01", key="plan 5", name="withdraw")
+act("b4", "13T10:00:02", key="plan 5", target=None)
+act("b5", "13T10:00:03", key="plan 5")
+act("b6", "13T09:00:00", "planned", "plan 6", approved="approved", target=None)
+act("b7", "13T10:00:04", key="plan 6", target=None)
+act("b8", "13T10:00:05", key="plan 6")
+
+# Three commits of a key, each within a day of the one before, and one undone: two stand.
+act("e1", "13T08:00:00", key="three", approved="approved")
+act("e2", "13T18:00:00", key="three", approved="approved")
+act("e3", "13T20:00:00", "compensated", key="three", approved="approved")
+act("e4", "14T10:00:00", key="three", approved="approved")
+
+# Calls of which one half alone names the data source, or the tool.
+for i, (id, phase, names) in enumerate([("d1", "request", {"gen_ai.tool.name": "search", "gen_ai.data_source.id": "wiki"}), ("d1", "result", {}),
+                                        ("d2", "request", {}), ("d2", "result", {"gen_ai.data_source.id": "wiki"}), ("d3", "request", {"gen_ai.tool.name": "search"}), ("d3", "result", {})]):
+    send(f"{id}-{phase}", "tool_call", f"13T11:00:0{i}", {"audit.tool.phase": phase, "gen_ai.tool.call.id": id, **names}, runid="sourced", dataclassification="secret", **WORK)
+
+# A run whose events name one tenant, or none.
+send("h1", "prompt", "13T12:00:00", {}, runid="half named")
+send("h2", "output", "13T12:00:01", {}, {}, runid="half named")
+
+# Spans of two events, of which one alone tells the agent's name beside its id.
+for n, (first, second) in enumerate([({}, {"agentname": "Cy"}), ({"agentname": "Cy"}, {})], 4):
+    parent, ms = (4, 30) if n == 5 else (None, 90)
+    span(f"y{n}-a", n, parent, ms, trace=8, agentid="a3", **first)
+    span(f"y{n}-b", n, parent, ms, trace=8, agentid="a3", **second)
+
 
 def main():
     offsets = [0, 0]
     for i, value in enumerate(OUT):
         p = i % 2
-        print(json.dumps({"topic": "agent-events", "partition": p, "offset": offsets[p], "ingest_time": f"2026-07-13T00:{i // 60:02d}:{i % 60:02d}.000Z",
+        print(json.dumps({"topic": "agent-events", "partition": p, "offset": offsets[p], "ingest_time": f"2026-07-15T00:{i // 60:02d}:{i % 60:02d}.000Z",
                           "value": json.dumps(value, ensure_ascii=False)}, ensure_ascii=False))
         offsets[p] += 1
 
