@@ -12,7 +12,8 @@
 --   be had from elsewhere. Whether the provider keeps a model version and honours a seed, no log can tell.
 -- note: none: something is missing for behaviour. missing names what is missing for byte, that for behaviour first.
 -- note: A run is one tenant's, counts where it began, and is followed for a day beyond from and to. A request and its
---   result are one tool call: those of a run that name the same call, and of those that name none, the same tool. A request without a result lacks
+--   result are one tool call: those of a run that name the same call, and of those that name none, the same tool. What is left over then
+--   and names neither call nor tool is of one call with any left over of the other phase. A request without a result lacks
 --   it, and a result without a request its arguments.
 -- param: from timestamp = none: first moment in which a run may begin
 -- param: to timestamp = none: moment before which it begins
@@ -101,6 +102,7 @@ events AS (
 -- Requests and results of each call.
 pairs AS (
     SELECT tenant, run_id,
+        max(coalesce(tool_call_id, tool_name)) IS NULL AS names_nothing,
         count(CASE WHEN tool_phase = 'request' THEN 1 END) AS requests,
         count(CASE WHEN tool_phase = 'result' THEN 1 END) AS results
     FROM agent_events
@@ -112,13 +114,23 @@ pairs AS (
         AND ($to IS NULL OR event_time < CAST($to AS TIMESTAMP WITH TIME ZONE) + INTERVAL 1 DAY)
     GROUP BY tenant, run_id, tool_call_id, CASE WHEN tool_call_id IS NULL THEN tool_name END
 ),
-paired AS (
+left_over AS (
     SELECT tenant, run_id,
         CAST(sum(greatest(requests, results)) AS BIGINT) AS calls,
         CAST(sum(greatest(results - requests, 0)) AS BIGINT) AS without_request,
-        CAST(sum(greatest(requests - results, 0)) AS BIGINT) AS without_result
+        CAST(sum(greatest(requests - results, 0)) AS BIGINT) AS without_result,
+        -- those that name nothing; of a run they are left over of one phase only
+        CAST(sum(CASE WHEN names_nothing THEN greatest(results - requests, 0) ELSE 0 END) AS BIGINT) AS nameless_results,
+        CAST(sum(CASE WHEN names_nothing THEN greatest(requests - results, 0) ELSE 0 END) AS BIGINT) AS nameless_requests
     FROM pairs
     GROUP BY tenant, run_id
+),
+paired AS (
+    SELECT tenant, run_id, calls - of_one_call AS calls, without_request - of_one_call AS without_request, without_result - of_one_call AS without_result
+    FROM (
+        SELECT *, least(nameless_results, without_result) + least(nameless_requests, without_request) AS of_one_call
+        FROM left_over
+    ) AS matched
 ),
 -- A JSON null is nothing held.
 facts AS (

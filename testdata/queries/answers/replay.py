@@ -102,8 +102,16 @@ def lacking(run, asked_by):
         if phase(e):
             id = e.data.get("gen_ai.tool.call.id")
             halves[(id, None) if id is not None else (None, e.data.get("gen_ai.tool.name"))][phase(e) == "result"] += 1
-    n_calls = sum(phase(e) is None for e in calls) + sum(map(max, halves.values()))
-    unasked, unanswered = sum(max(0, b - a) for a, b in halves.values()), sum(max(0, a - b) for a, b in halves.values())
+    whole = sum(min(h) for h in halves.values())
+    asked = [key for key, (a, b) in halves.items() for _ in range(a - b)]
+    answered = [key for key, (a, b) in halves.items() for _ in range(b - a)]
+    for one, other in ((asked, answered), (answered, asked)):
+        while (None, None) in one and other:  # names nothing: with whatever is left
+            one.remove((None, None))
+            other.pop()
+            whole += 1
+    unasked, unanswered = len(answered), len(asked)
+    n_calls = sum(phase(e) is None for e in calls) + whole + unasked + unanswered
     result = lambda e: holds(e, "gen_ai.tool.call.result") or (e.data.get("audit.status", "ok") != "ok" and holds(e, "error.type"))
 
     def documents(e, enough):
@@ -228,6 +236,8 @@ CASES = {
         ("runs", {"environment": "test"}),
         ("crossed", {}),
         ("crossed", {"run": "cancel", "from": "2026-07-08", "to": "2026-07-09"}),
+        ("crossed", {"run": "quiet result"}),
+        ("crossed", {"run": "quiet request"}),
     ],
     replay_diff: [
         ("base", {"run_a": "r8", "run_b": "r20"}),

@@ -85,9 +85,11 @@ def half(id, second, run, phase, call=None, tool=None, who=ACME, label=None, **d
     send(id, "tool_call", f"08T10:00:{second:02d}", {k: v for k, v in data.items() if v is not None}, who, runid=run, **WORK, **({"dataclassification": label} if label else {}))
 
 
-for run in ("cancel", "nameless", "fine"):
+def talk(run):
     send(f"{run}-prompt", "prompt", "08T09:00:00", {"gen_ai.input.messages": [{"role": "user", "parts": [{"type": "text", "content": "Go."}]}]}, runid=run, **WORK)
     send(f"{run}-output", "output", "08T11:00:00", {"gen_ai.output.messages": [{"role": "assistant", "parts": [{"type": "text", "content": "Done."}]}]}, runid=run, **WORK)
+for run in ("cancel", "nameless", "fine"):
+    talk(run)
 half("c1", 1, "cancel", "request", "A", "search")
 half("c2", 2, "cancel", "result", "B", "search")
 half("c3", 3, "nameless", "request", None, "search")
@@ -166,6 +168,22 @@ for n, (first, second) in enumerate([({}, {"agentname": "Cy"}), ({"agentname": "
     parent, ms = (4, 30) if n == 5 else (None, 90)
     span(f"y{n}-a", n, parent, ms, trace=8, agentid="a3", **first)
     span(f"y{n}-b", n, parent, ms, trace=8, agentid="a3", **second)
+
+# Halves of calls that name neither call nor tool, beside those that name one.
+talk("quiet result")
+half("q1", 40, "quiet result", "request", None, "search")
+half("q2", 41, "quiet result", "result")
+half("q3", 42, "quiet result", "request", "A")
+half("q4", 43, "quiet result", "result")
+half("q5", 44, "quiet result", "request")
+half("q6", 45, "quiet result", "result")
+talk("quiet request")
+half("q7", 46, "quiet request", "request")
+half("q8", 47, "quiet request", "result", "A", "search")
+half("q9", 48, "quiet request", "result", None, "pay")
+half("q10", 49, "quiet request", "result", "B", "search")
+half("q11", 50, "quiet request", "request", "B")
+half("q12", 51, "quiet request", "request", "C")
 
 
 def main():
