@@ -128,9 +128,9 @@ func TestTheGateLooksEverywhere(t *testing.T) {
 // What holds SQL holds a query of the library, of one's own too.
 func TestQueriesAreBoundedAsSQLIs(t *testing.T) {
 	dir := t.TempDir()
-	header := "-- title: T\n-- question: Q\n-- column: n HUGEINT: n\n"
-	writeQuery(t, dir, "endless.sql", header+"SELECT sum(hash(a.range + b.range)) AS n FROM range(1000000) a, range(1000000) b")
-	writeQuery(t, dir, "large.sql", header+"SELECT list(a.range) AS n FROM range(100000000) a")
+	const header = "-- title: T\n-- question: Q\n-- column: n "
+	writeQuery(t, dir, "endless.sql", header+"HUGEINT: n\nSELECT sum(hash(a.range + b.range)) AS n FROM range(1000000) a, range(1000000) b")
+	writeQuery(t, dir, "large.sql", header+"BIGINT[]: n\nSELECT list(a.range) AS n FROM range(100000000) a")
 	l, err := OpenLibrary(dir)
 	require.NoError(t, err)
 	ask := func(ctx context.Context, opts Options, name string) error {
