@@ -35,6 +35,7 @@ func TestSoak(t *testing.T) {
 	s := newSoak(t, seed)
 	for began := time.Now(); time.Since(began) < *soakFor; {
 		s.fault()
+		s.revive()
 		for range 1 + s.rng.IntN(5) {
 			s.produce(s.rng.IntN(40), 7)
 			time.Sleep(time.Duration(s.rng.IntN(60)) * time.Millisecond)
@@ -47,6 +48,10 @@ func TestSoak(t *testing.T) {
 		}
 	}
 	s.mend()
+	for range 20 { // a start that met the last fault ends now
+		s.revive()
+		time.Sleep(100 * time.Millisecond)
+	}
 	s.awaitAll(s.sinks...)
 	for _, d := range s.sinks {
 		t.Logf("began again %d times, out of the group %d times, %d snapshot commits", d.has("failed; what is pending"), d.has("out of the consumer group"), d.Stats().Commits)
@@ -98,6 +103,20 @@ func (s *soak) begin() *daemon {
 		cfg.Client = []kgo.Opt{kgo.Dialer(s.wire.Dial), kgo.RequestTimeoutOverhead(time.Second),
 			kgo.MetadataMaxAge(time.Second), kgo.MetadataMinAge(50 * time.Millisecond)}
 	})
+}
+
+// revive starts sinks again that ended before they had begun, as a supervisor does:
+// only a daemon that has begun goes on by itself.
+func (s *soak) revive() {
+	for i, d := range s.sinks {
+		select {
+		case err := <-d.ended:
+			require.Zero(s.t, d.has("msg=assigned"), "the sink ended: %v", err)
+			s.sinks[i] = s.begin()
+			s.made["a start refused"]++
+		default:
+		}
+	}
 }
 
 // fault makes one more thing fail, until it has happened or is mended.
